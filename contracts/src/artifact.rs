@@ -1,0 +1,206 @@
+//! A component with its publisher's signature inside: signed and verified without a network.
+//!
+//! The format is that of the WebAssembly tool conventions ("Wasm signatures",
+//! <https://github.com/WebAssembly/tool-conventions/blob/main/Signatures.md>): a custom section
+//! named `signature`, the first of the file, with an Ed25519 signature over the SHA-256 of
+//! everything after it. Other tools read it, and every Wasm engine skips it.
+
+mod leb;
+mod section;
+
+use crate::id::{Digest, PublisherKey};
+use crate::key::SigningKey;
+use section::SignatureSection;
+
+/// The largest component, in bytes.
+pub const MAX_ARTIFACT: usize = 256 * 1024 * 1024;
+
+/// The first eight bytes of every component: magic number, version 13, layer 1.
+const COMPONENT_HEADER: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
+/// The same of a core module.
+const MODULE_HEADER: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+
+/// Why a file is not taken as a component that somebody trusted has signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The file is no Wasm component.
+    #[error("not a WebAssembly component: {0}")]
+    NotAComponent(String),
+    /// The file is too large.
+    #[error("the component has {size} bytes, where at most {MAX_ARTIFACT} are allowed")]
+    TooLarge {
+        /// Its size, in bytes.
+        size: usize,
+    },
+    /// There is no signature in it.
+    #[error(
+        "the component is not signed; expected a signature by {}. \
+         Sign it: wattle sign FILE --key PUBLISHER.key", expected(.trusted)
+    )]
+    Unsigned {
+        /// Whose signature would have been taken.
+        trusted: Vec<PublisherKey>,
+    },
+    /// Nobody trusted has signed it.
+    #[error(
+        "the component is signed by {}, which is not trusted here; expected {}. \
+         To trust it: wattle up --trust PUBLISHER", listed(.signers), expected(.trusted)
+    )]
+    Untrusted {
+        /// Who signed it.
+        signers: Vec<PublisherKey>,
+        /// Whose signature would have been taken.
+        trusted: Vec<PublisherKey>,
+    },
+    /// A signature is there, by somebody trusted, but of other bytes.
+    #[error("the signature by {0} does not fit: the file was changed after it was signed")]
+    Altered(PublisherKey),
+    /// The signature section can't be read.
+    #[error("the component's signature can't be read: {0}")]
+    Malformed(String),
+}
+
+fn listed(keys: &[PublisherKey]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn expected(trusted: &[PublisherKey]) -> String {
+    match trusted {
+        [] => "a publisher given with --trust (none is)".into(),
+        keys => listed(keys),
+    }
+}
+
+/// Signs `component` and gives back the signed file. Signatures that are already in it, and
+/// still fit, stay; one by the same key is replaced.
+pub fn sign(component: &[u8], key: &SigningKey) -> Result<Vec<u8>, ArtifactError> {
+    let (found, rest) = split(component)?;
+    let digest = Digest::of(rest);
+    let publisher = PublisherKey::from_bytes(key.public());
+    let mut section = match found {
+        Some(section) if section.digest == digest => section,
+        _ => SignatureSection { digest, signatures: Vec::new() },
+    };
+    section.signatures.retain(|(signer, _)| *signer != publisher);
+    section.signatures.push((publisher, key.sign_raw(&section.message())));
+    let mut signed = COMPONENT_HEADER.to_vec();
+    signed.extend(section.to_bytes());
+    signed.extend_from_slice(rest);
+    Ok(signed)
+}
+
+/// Who has signed `component`, by their own word: nothing is verified.
+pub fn signers(component: &[u8]) -> Result<Vec<PublisherKey>, ArtifactError> {
+    let (found, _) = split(component)?;
+    let section = found.map(|section| section.signatures).unwrap_or_default();
+    Ok(section.into_iter().map(|(signer, _)| signer).collect())
+}
+
+/// Checks that one of `trusted` has signed exactly these bytes, and says who.
+pub fn verify(component: &[u8], trusted: &[PublisherKey]) -> Result<PublisherKey, ArtifactError> {
+    let (found, rest) = split(component)?;
+    let trusted_list = || trusted.to_vec();
+    let section = found
+        .filter(|section| !section.signatures.is_empty())
+        .ok_or_else(|| ArtifactError::Unsigned { trusted: trusted_list() })?;
+    let by_trusted = section.signatures.iter().filter(|(signer, _)| trusted.contains(signer));
+    let intact = Digest::of(rest) == section.digest;
+    let mut altered = None;
+    for (signer, signature) in by_trusted {
+        if intact && signature.verifies_raw(signer.as_bytes(), &section.message()) {
+            return Ok(*signer);
+        }
+        altered = Some(*signer);
+    }
+    Err(match altered {
+        Some(signer) => ArtifactError::Altered(signer),
+        None => ArtifactError::Untrusted {
+            signers: section.signatures.iter().map(|(signer, _)| *signer).collect(),
+            trusted: trusted_list(),
+        },
+    })
+}
+
+/// Cuts a component into its signature section, if it has one, and everything after that.
+fn split(component: &[u8]) -> Result<(Option<SignatureSection>, &[u8]), ArtifactError> {
+    if component.len() > MAX_ARTIFACT {
+        return Err(ArtifactError::TooLarge { size: component.len() });
+    }
+    let body = component.strip_prefix(&COMPONENT_HEADER).ok_or_else(|| {
+        ArtifactError::NotAComponent(if component.starts_with(&MODULE_HEADER) {
+            "it is a core module; make it one, for instance with `wasm-tools component new`".into()
+        } else {
+            "it does not start like one".into()
+        })
+    })?;
+    section::take(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed([seed; 32]).unwrap()
+    }
+
+    fn publisher(seed: u8) -> PublisherKey {
+        PublisherKey::from_bytes(key(seed).public())
+    }
+
+    /// A component with one custom section `x`.
+    fn component() -> Vec<u8> {
+        [COMPONENT_HEADER.as_slice(), &[0, 4, 1, b'x', 7, 7]].concat()
+    }
+
+    #[test]
+    fn what_a_trusted_publisher_signed_is_taken() {
+        let signed = sign(&component(), &key(1)).unwrap();
+        assert_eq!(verify(&signed, &[publisher(2), publisher(1)]), Ok(publisher(1)));
+        assert_eq!(signers(&signed).unwrap(), [publisher(1)]);
+    }
+
+    #[test]
+    fn a_refusal_names_the_key_that_was_expected() {
+        let error = verify(&component(), &[publisher(1)]).unwrap_err().to_string();
+        assert!(error.contains(&publisher(1).to_string()), "{error}");
+        let foreign = sign(&component(), &key(2)).unwrap();
+        let error = verify(&foreign, &[publisher(1)]).unwrap_err().to_string();
+        assert!(error.contains(&publisher(1).to_string()), "{error}");
+        assert!(error.contains(&publisher(2).to_string()), "{error}");
+    }
+
+    #[test]
+    fn signing_twice_adds_and_signing_again_replaces() {
+        let once = sign(&component(), &key(1)).unwrap();
+        assert_eq!(sign(&once, &key(1)).unwrap(), once);
+        let both = sign(&once, &key(2)).unwrap();
+        assert_eq!(verify(&both, &[publisher(1)]), Ok(publisher(1)));
+        assert_eq!(verify(&both, &[publisher(2)]), Ok(publisher(2)));
+    }
+
+    #[test]
+    fn a_core_module_and_garbage_are_named() {
+        let error = sign(&MODULE_HEADER, &key(1)).unwrap_err().to_string();
+        assert!(error.contains("core module"), "{error}");
+        assert!(matches!(sign(b"hello", &key(1)), Err(ArtifactError::NotAComponent(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_is_noticed(at in 0usize..200, bit in 0u8..8) {
+            let mut signed = sign(&component(), &key(1)).unwrap();
+            let at = at % signed.len();
+            signed[at] ^= 1 << bit;
+            prop_assert!(verify(&signed, &[publisher(1)]).is_err());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = verify(&[COMPONENT_HEADER.as_slice(), &bytes].concat(), &[]);
+        }
+    }
+}

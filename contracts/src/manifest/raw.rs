@@ -1,0 +1,69 @@
+//! The manifest's text as serde reads it: shapes only, with the place of every value that is
+//! checked afterwards.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub(super) type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawManifest {
+    pub(super) app: Text,
+    #[serde(default)]
+    pub(super) component: BTreeMap<Text, RawComponent>,
+    #[serde(default)]
+    pub(super) provider: BTreeMap<Text, RawProvider>,
+    #[serde(default)]
+    pub(super) link: Vec<RawLink>,
+    #[serde(default)]
+    pub(super) http: Vec<RawRoute>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawComponent {
+    pub(super) wasm: Text,
+    pub(super) replicas: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) on: BTreeMap<Text, Text>,
+    #[serde(default)]
+    pub(super) config: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) memory: Option<Text>,
+    pub(super) time: Option<Text>,
+    pub(super) concurrency: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProvider {
+    pub(super) contract: Text,
+    #[serde(default)]
+    pub(super) on: BTreeMap<Text, Text>,
+    pub(super) hosts: Option<Spanned<Vec<Text>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLink {
+    pub(super) from: Text,
+    pub(super) contract: Text,
+    pub(super) to: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRoute {
+    pub(super) component: Text,
+    pub(super) host: Option<Text>,
+    pub(super) path: Option<Text>,
+}

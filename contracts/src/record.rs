@@ -1,0 +1,215 @@
+//! The replicated records: what people declare. Each is signed by its writer and carries a
+//! version, so that any node can check it and any two nodes agree which of two is newer.
+
+mod app;
+
+pub use app::{
+    App, ComponentSpec, HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, ProviderSpec,
+};
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppName, Digest, NodeId};
+use crate::key::{Purpose, Signature, SigningKey};
+use crate::wire::{self, WireError};
+
+/// A hybrid logical clock reading (Kulkarni et al., "Logical Physical Clocks", 2014): close to
+/// the wall clock, and always after everything its writer had seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Hlc {
+    /// Milliseconds since the Unix epoch.
+    pub millis: u64,
+    /// Orders readings within one millisecond.
+    pub counter: u32,
+}
+
+/// Which of two records of one key is newer: the later clock, and for equal clocks the higher
+/// writer id. Total, so every node decides alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// When, by the writer's clock.
+    pub at: Hlc,
+    /// Who.
+    pub writer: NodeId,
+}
+
+/// What a record is about. One key has one current record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum RecordKey {
+    /// An app.
+    App(AppName),
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordKey::App(name) => write!(f, "app/{name}"),
+        }
+    }
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum RecordBody {
+    /// This app shall run.
+    App(Box<App>),
+    /// What the key named is gone. Kept, so that a node that was away can't bring it back.
+    Tombstone,
+}
+
+/// A signed, versioned statement about one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What it is about.
+    pub key: RecordKey,
+    /// When and by whom it was written.
+    pub version: Version,
+    /// What it says.
+    pub body: RecordBody,
+    signature: Signature,
+}
+
+/// Why a record is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Its writer did not sign it.
+    #[error("the record of {0} is not signed by the writer that it names")]
+    BadSignature(RecordKey),
+    /// Its key and its body do not belong together.
+    #[error("the record of {0} speaks of something else")]
+    Mismatched(RecordKey),
+    /// It is larger than any record may be.
+    #[error("the record of {key} has {size} bytes, where at most {limit} are allowed")]
+    TooLarge {
+        /// What it is about.
+        key: RecordKey,
+        /// Its size, in bytes.
+        size: usize,
+        /// The largest allowed, in bytes.
+        limit: usize,
+    },
+    /// It can't be written down.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+impl Record {
+    /// The largest record, in bytes as it travels.
+    pub const MAX_SIZE: usize = 256 * 1024;
+
+    /// Signs a record; its writer is the node whose key this is.
+    pub fn sign(
+        key: &SigningKey,
+        about: RecordKey,
+        at: Hlc,
+        body: RecordBody,
+    ) -> Result<Self, RecordError> {
+        let version = Version { at, writer: NodeId::from_bytes(key.public()) };
+        let bytes = signed_bytes(&about, &version, &body)?;
+        let signature = key.sign(Purpose::Record, &bytes);
+        let record = Self { key: about, version, body, signature };
+        record.check_shape(bytes.len())?;
+        Ok(record)
+    }
+
+    /// Checks that its writer signed it, that it is what it says to be, and its size.
+    pub fn verify(&self) -> Result<(), RecordError> {
+        let bytes = signed_bytes(&self.key, &self.version, &self.body)?;
+        self.check_shape(bytes.len())?;
+        match self.signature.verifies(self.version.writer.as_bytes(), Purpose::Record, &bytes) {
+            true => Ok(()),
+            false => Err(RecordError::BadSignature(self.key.clone())),
+        }
+    }
+
+    fn check_shape(&self, size: usize) -> Result<(), RecordError> {
+        match (&self.key, &self.body) {
+            (RecordKey::App(name), RecordBody::App(app)) if *name != app.name => {
+                return Err(RecordError::Mismatched(self.key.clone()));
+            }
+            (RecordKey::App(_), RecordBody::App(_) | RecordBody::Tombstone) => {}
+        }
+        if size > Self::MAX_SIZE {
+            let (key, limit) = (self.key.clone(), Self::MAX_SIZE);
+            return Err(RecordError::TooLarge { key, size, limit });
+        }
+        Ok(())
+    }
+
+    /// A hash of the whole record: equal on two nodes exactly when they hold the same one.
+    pub fn digest(&self) -> Result<Digest, WireError> {
+        Ok(Digest::of(&wire::encode(&(&self.key, &self.version, &self.body))?))
+    }
+
+    /// Whether it only says that its key is gone.
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self.body, RecordBody::Tombstone)
+    }
+}
+
+fn signed_bytes(
+    key: &RecordKey,
+    version: &Version,
+    body: &RecordBody,
+) -> Result<Vec<u8>, WireError> {
+    wire::encode(&(key, version, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed([6; 32]).unwrap()
+    }
+
+    fn about() -> RecordKey {
+        RecordKey::App("counter".parse().unwrap())
+    }
+
+    const AT: Hlc = Hlc { millis: 5, counter: 0 };
+
+    #[test]
+    fn a_changed_record_is_refused() {
+        let record = Record::sign(&key(), about(), AT, RecordBody::Tombstone).unwrap();
+        record.verify().unwrap();
+        let mut later = record.clone();
+        later.version.at.millis += 1;
+        assert!(matches!(later.verify(), Err(RecordError::BadSignature(_))));
+        let mut stolen = record;
+        stolen.version.writer = NodeId::from_bytes([1; 32]);
+        assert!(stolen.verify().is_err());
+    }
+
+    #[test]
+    fn a_record_survives_the_wire() {
+        let record = Record::sign(&key(), about(), AT, RecordBody::Tombstone).unwrap();
+        let read: Record = wire::decode(&wire::encode(&record).unwrap()).unwrap();
+        assert_eq!(read, record);
+        read.verify().unwrap();
+    }
+
+    #[test]
+    fn an_app_can_not_hide_under_another_key() {
+        let app = App::new("other".parse().unwrap());
+        let made = Record::sign(&key(), about(), AT, RecordBody::App(Box::new(app)));
+        assert!(matches!(made, Err(RecordError::Mismatched(_))));
+    }
+
+    #[test]
+    fn versions_are_ordered_by_clock_then_writer() {
+        let version = |millis, counter, writer| Version {
+            at: Hlc { millis, counter },
+            writer: NodeId::from_bytes([writer; 32]),
+        };
+        let mut sorted = [version(2, 0, 1), version(1, 9, 9), version(2, 0, 2), version(2, 1, 0)];
+        sorted.sort();
+        let expected = [version(1, 9, 9), version(2, 0, 1), version(2, 0, 2), version(2, 1, 0)];
+        assert_eq!(sorted, expected);
+    }
+}

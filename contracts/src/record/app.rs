@@ -1,0 +1,200 @@
+//! An app as it is replicated: what a manifest becomes once every file it names is read and
+//! every choice that must not be made twice is made.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppName, ContractId, Digest, LocalName, NodeId, PublisherKey};
+
+/// Words that a node carries and a placement asks for: `region = "north"`.
+pub type Labels = BTreeMap<String, String>;
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name in the mesh.
+    pub name: AppName,
+    /// Its components, by name.
+    pub components: BTreeMap<LocalName, ComponentSpec>,
+    /// Its providers, by name.
+    pub providers: BTreeMap<LocalName, ProviderSpec>,
+    /// Where its components' imports go.
+    pub links: Vec<LinkSpec>,
+    /// What its HTTP gateway serves.
+    pub http: Vec<HttpRoute>,
+}
+
+/// A component that shall run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentSpec {
+    /// The artifact: the SHA-256 of the signed file.
+    pub digest: Digest,
+    /// Who signed it.
+    pub publisher: PublisherKey,
+    /// Its size in bytes, so that a node knows what it fetches.
+    pub size: u64,
+    /// The contracts it exports, so that a node without it can route to it.
+    pub exports: Vec<ContractId>,
+    /// On how many nodes.
+    pub replicas: u32,
+    /// The labels that such a node must carry.
+    pub on: Labels,
+    /// What its `wasi:config` says.
+    pub config: BTreeMap<String, String>,
+    /// What one call of it may use.
+    pub limits: LimitSpec,
+}
+
+/// What one call may use. What is left out has the node's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LimitSpec {
+    /// Linear memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Time.
+    pub time: Option<Duration>,
+    /// How many calls at once, on one node.
+    pub concurrency: Option<u32>,
+}
+
+/// A capability provider that an app declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderSpec {
+    /// What it provides.
+    pub kind: ProviderKind,
+    /// The node that holds its state. Chosen once, when the app is declared, and never by
+    /// silence: a store that moved because a cable was out would be two stores.
+    pub node: Option<NodeId>,
+    /// The labels that a node must carry to serve it, where it has no state.
+    pub on: Labels,
+}
+
+/// What a provider provides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ProviderKind {
+    /// `wasi:keyvalue` on the embedded database of one node.
+    KeyValue,
+    /// `wasi:http/outgoing-handler`: requests to hosts outside the mesh.
+    HttpClient {
+        /// The hosts that may be asked, as `name` or `name:port`; `*.name` for all below a name.
+        hosts: Vec<String>,
+    },
+}
+
+impl ProviderKind {
+    /// Whether it keeps something that must stay where it is.
+    pub fn is_stateful(&self) -> bool {
+        matches!(self, ProviderKind::KeyValue)
+    }
+
+    /// The contract as a manifest names it.
+    pub fn contract(&self) -> &'static str {
+        match self {
+            ProviderKind::KeyValue => "wasi:keyvalue",
+            ProviderKind::HttpClient { .. } => "wasi:http/outgoing-handler",
+        }
+    }
+}
+
+/// Where an import goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSpec {
+    /// The component that imports.
+    pub from: LocalName,
+    /// The contract imported.
+    pub contract: ContractId,
+    /// The component or provider, of the same app, that serves it.
+    pub to: LocalName,
+}
+
+/// What an HTTP gateway does with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRoute {
+    /// The host asked for, without port; `None` for any.
+    pub host: Option<String>,
+    /// The path, or the start of it up to a `/`.
+    pub path: String,
+    /// The component that answers.
+    pub component: LocalName,
+}
+
+impl App {
+    /// An app with nothing in it.
+    pub fn new(name: AppName) -> Self {
+        Self {
+            name,
+            components: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            links: Vec::new(),
+            http: Vec::new(),
+        }
+    }
+
+    /// The link that says where `contract`, imported by `from`, goes. The most exact one wins:
+    /// a link that names the interface before one that names its package.
+    pub fn link_for(&self, from: &LocalName, contract: &ContractId) -> Option<&LinkSpec> {
+        self.links
+            .iter()
+            .filter(|link| link.from == *from && link.contract.covers(contract))
+            .max_by_key(|link| link.contract.interface().is_some())
+    }
+}
+
+impl HttpRoute {
+    /// Whether a request for `path` at `host` is for this route.
+    pub fn matches(&self, host: &str, path: &str) -> bool {
+        let prefix = self.path.trim_end_matches('/');
+        let below = path.strip_prefix(prefix);
+        self.host.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
+            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Of two routes that match, the one that is more exact is taken: one with a host before one
+    /// without, then the longer path.
+    pub fn exactness(&self) -> (bool, usize) {
+        (self.host.is_some(), self.path.trim_end_matches('/').len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_matches_whole_segments() {
+        let route = |host: Option<&str>, path: &str| HttpRoute {
+            host: host.map(Into::into),
+            path: path.into(),
+            component: "web".parse().unwrap(),
+        };
+        assert!(route(None, "/").matches("a", "/"));
+        assert!(route(None, "/").matches("a", "/x/y"));
+        assert!(route(None, "/api").matches("a", "/api"));
+        assert!(route(None, "/api/").matches("a", "/api/x"));
+        assert!(!route(None, "/api").matches("a", "/apix"));
+        assert!(route(Some("Shop.example"), "/").matches("shop.example", "/"));
+        assert!(!route(Some("shop.example"), "/").matches("other.example", "/"));
+        assert!(route(Some("h"), "/").exactness() > route(None, "/long").exactness());
+        assert!(route(None, "/long").exactness() > route(None, "/").exactness());
+    }
+
+    #[test]
+    fn the_exact_link_wins() {
+        let link = |contract: &str, to: &str| LinkSpec {
+            from: "a".parse().unwrap(),
+            contract: contract.parse().unwrap(),
+            to: to.parse().unwrap(),
+        };
+        let mut app = App::new("app".parse().unwrap());
+        app.links = vec![link("wasi:keyvalue/store", "exact"), link("wasi:keyvalue", "all")];
+        let to = |contract: &str| {
+            app.link_for(&"a".parse().unwrap(), &contract.parse().unwrap())
+                .map(|l| l.to.to_string())
+        };
+        assert_eq!(to("wasi:keyvalue/store@0.2.0-draft").as_deref(), Some("exact"));
+        assert_eq!(to("wasi:keyvalue/atomics@0.2.0-draft").as_deref(), Some("all"));
+        assert_eq!(to("wasi:http/types"), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! Who is in the mesh, and how well, as far as this node can tell.
+//!
+//! Evidence comes in (connections, gossip's word, goodbyes, signed facts, round trips), a
+//! [`Standing`] for each node comes out, and each change of one. Silence never removes a node:
+//! one that was admitted stays known, as [`Standing::Unreachable`] at worst, until it is heard
+//! again. That is the opposite of what gossip libraries do, which forget the dead after a grace,
+//! and with them every path back (memberlist issue 222, serf issue 605).
+//!
+//! Facts are kept as their nodes signed them: who relays one can't change it, and an older one
+//! never replaces a newer.
+//!
+//! Bounds: [`MAX_HINTED`] nodes that are known by hearsay only, of which the one not heard for
+//! longest goes; [`MAX_TOPICS`] facts of each node, of at most [`MAX_FACT`] bytes. Nodes that
+//! were admitted are bounded by the papers that the mesh's authority has signed.
+
+mod node;
+#[cfg(test)]
+mod tests;
+
+pub use node::Node;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use wattle_contracts::fact::Fact;
+use wattle_contracts::id::NodeId;
+
+use super::time::Time;
+use node::Gossip;
+
+/// How many nodes are kept that were never admitted.
+pub const MAX_HINTED: usize = 1024;
+
+/// How many facts are kept of one node.
+pub const MAX_TOPICS: usize = 16;
+
+/// The largest fact, in bytes of its body.
+pub const MAX_FACT: usize = 64 * 1024;
+
+/// How a node is, seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// There is a connection to it, or the mesh hears from it through others.
+    Alive,
+    /// Something broke just now; it may be back in a moment.
+    Suspect,
+    /// Nobody hears from it. It stays a member, and is dialled for ever.
+    Unreachable,
+    /// It said that it leaves.
+    Left,
+}
+
+impl Standing {
+    /// The name, as people see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Alive => "alive",
+            Standing::Suspect => "suspect",
+            Standing::Unreachable => "unreachable",
+            Standing::Left => "left",
+        }
+    }
+}
+
+/// How long to wait before thinking the worse, or the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// How long a node without a connection, of which gossip says nothing, stays suspect.
+    pub suspect_for: Duration,
+    /// How long after a connection broke gossip's word that the node lives may still be about the
+    /// time before: longer than its failure detector takes.
+    pub gossip_lags: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { suspect_for: Duration::from_secs(10), gossip_lags: Duration::from_secs(20) }
+    }
+}
+
+/// Something learned about a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// An admitted connection to it came up: the first one, if there are several.
+    Linked(NodeId),
+    /// The last connection to it is gone.
+    Unlinked(NodeId),
+    /// Gossip's failure detector has made up its mind again: these live, these do not. Of a node
+    /// in neither nothing is said.
+    Gossip {
+        /// Nodes whose heartbeat moves.
+        live: BTreeSet<NodeId>,
+        /// Nodes whose heartbeat has stopped.
+        dead: BTreeSet<NodeId>,
+    },
+    /// It said over its own connection that it leaves.
+    Goodbye(NodeId),
+    /// A round trip to it was measured.
+    RoundTrip(NodeId, Duration),
+    /// A signed statement, from whoever relayed it.
+    Fact(Box<Fact>),
+}
+
+/// What a piece of evidence changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A node stands otherwise than before. `from` is `None` for one just heard of.
+    Standing {
+        /// The node.
+        node: NodeId,
+        /// How it stood.
+        from: Option<Standing>,
+        /// How it stands.
+        to: Standing,
+    },
+    /// A node says something new on a topic.
+    Fact {
+        /// The node.
+        node: NodeId,
+        /// What about.
+        topic: String,
+    },
+    /// A fact was not taken.
+    FactRefused {
+        /// The node that it names, which need not be at fault.
+        named: NodeId,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// Every known node.
+#[derive(Debug)]
+pub struct Membership {
+    me: NodeId,
+    config: Config,
+    nodes: BTreeMap<NodeId, Node>,
+}
+
+impl Membership {
+    /// This node, and those that it had met before it was last stopped.
+    pub fn new(
+        me: NodeId,
+        config: Config,
+        now: Time,
+        remembered: impl IntoIterator<Item = NodeId>,
+    ) -> Self {
+        let admitted = |id| (id, Node::new(id, now, true));
+        let mut nodes: BTreeMap<NodeId, Node> = remembered.into_iter().map(admitted).collect();
+        let mut own = Node::new(me, now, true);
+        own.link(now);
+        own.settle(now, config);
+        nodes.insert(me, own);
+        Self { me, config, nodes }
+    }
+
+    /// Takes evidence in, and appends what it changed to `out`.
+    pub fn handle(&mut self, now: Time, evidence: Evidence, out: &mut Vec<Change>) {
+        match evidence {
+            // This node knows itself best.
+            Evidence::Linked(id) | Evidence::Unlinked(id) | Evidence::Goodbye(id)
+                if id == self.me => {}
+            Evidence::Linked(id) => self.learn(now, id, out, |node| node.link(now)),
+            Evidence::Unlinked(id) => self.learn(now, id, out, |node| node.unlink(now)),
+            Evidence::Goodbye(id) => self.learn(now, id, out, Node::leave),
+            Evidence::RoundTrip(id, time) => {
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.measured(time);
+                }
+            }
+            Evidence::Gossip { live, dead } => {
+                let dead = dead.into_iter().map(|id| (id, Gossip::Dead));
+                let live = live.into_iter().map(|id| (id, Gossip::Live));
+                let me = self.me;
+                for (id, word) in dead.chain(live).filter(|(id, _)| *id != me) {
+                    self.learn(now, id, out, |node| node.gossip(word));
+                }
+            }
+            Evidence::Fact(fact) => self.take_fact(now, *fact, out),
+        }
+    }
+
+    /// Lets time pass: what was suspect long enough is unreachable.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Change>) {
+        for (id, node) in &mut self.nodes {
+            let from = node.standing();
+            let to = node.settle(now, self.config);
+            if from != to {
+                out.push(Change::Standing { node: *id, from: Some(from), to });
+            }
+        }
+    }
+
+    /// When [`Membership::tick`] may change something, if no evidence comes before.
+    pub fn wake_at(&self) -> Time {
+        let at = |node: &Node| node.changes_at(self.config);
+        self.nodes.values().map(at).min().unwrap_or(Time::NEVER)
+    }
+
+    /// What is known of a node.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// Every known node, this one included, in the order of their ids.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    fn learn(
+        &mut self,
+        now: Time,
+        id: NodeId,
+        out: &mut Vec<Change>,
+        change: impl FnOnce(&mut Node),
+    ) {
+        let known = self.nodes.get(&id).map(Node::standing);
+        if known.is_none() {
+            self.make_room();
+        }
+        let node = self.nodes.entry(id).or_insert_with(|| Node::new(id, now, false));
+        change(node);
+        let to = node.settle(now, self.config);
+        if known != Some(to) {
+            out.push(Change::Standing { node: id, from: known, to });
+        }
+    }
+
+    fn take_fact(&mut self, now: Time, fact: Fact, out: &mut Vec<Change>) {
+        let (id, topic) = (fact.node, fact.topic.clone());
+        let known = self.nodes.get(&id);
+        // What is old news is not worth a signature check.
+        if known.and_then(|node| node.fact(&topic)).is_some_and(|old| old.sequence >= fact.sequence)
+        {
+            return;
+        }
+        let topics = known.map_or(0, Node::topics);
+        let is_new_topic = known.is_none_or(|node| node.fact(&topic).is_none());
+        let refused = if fact.body.len() > MAX_FACT || topic.len() > 64 {
+            Some("it is too large")
+        } else if is_new_topic && topics >= MAX_TOPICS {
+            Some("that node speaks on too many topics")
+        } else if !fact.is_genuine() {
+            Some("the node that it names did not sign it")
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            out.push(Change::FactRefused { named: id, why });
+            return;
+        }
+        self.learn(now, id, out, |node| node.take_fact(now, fact));
+        out.push(Change::Fact { node: id, topic });
+    }
+
+    /// Lets go of the node known by hearsay only that was not heard for longest, if there are
+    /// too many.
+    fn make_room(&mut self) {
+        let hinted = || self.nodes.values().filter(|node| !node.was_admitted());
+        if self.nodes.len() < MAX_HINTED || hinted().count() < MAX_HINTED {
+            return;
+        }
+        let oldest = hinted().min_by_key(|node| (node.heard(), node.id())).map(Node::id);
+        if let Some(oldest) = oldest {
+            self.nodes.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the set of records tells its driver.
+
+use std::sync::Arc;
+
+use wattle_contracts::control::RecordMessage;
+use wattle_contracts::id::NodeId;
+use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
+
+use crate::core::clock::TooFarAhead;
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Make this record durable, in the place of any other of its key, before doing anything
+    /// else of this batch.
+    Persist(Arc<Record>),
+    /// The current record of a key is another one now.
+    Changed {
+        /// The key.
+        key: RecordKey,
+        /// The record that was current before.
+        previous: Option<Arc<Record>>,
+    },
+    /// Send a message to a peer. It may get lost.
+    Send {
+        /// The peer.
+        to: NodeId,
+        /// The message.
+        message: RecordMessage,
+    },
+    /// Something was not taken. Worth a line in the log and a count.
+    Refused {
+        /// The peer that sent it; `None` for the node's own store.
+        from: Option<NodeId>,
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// Why a record, or a message about records, is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is not what its writer signed, or breaks a limit of its own.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// It is from the future. Held back until this node's clock is there.
+    #[error("the record of {key} is held back: {why}")]
+    TooFarAhead {
+        /// What it is about.
+        key: RecordKey,
+        /// How far.
+        why: TooFarAhead,
+    },
+    /// A newer one is known already.
+    #[error("a newer record of {key} is known already, written at {:?}", known.at)]
+    Older {
+        /// What it is about.
+        key: RecordKey,
+        /// The version known.
+        known: Version,
+    },
+    /// Its writer signed two different records with one version. The same one of the two is kept
+    /// everywhere.
+    #[error("the writer of {key} signed two different records with one version")]
+    Ambiguous {
+        /// What they are about.
+        key: RecordKey,
+    },
+    /// This node holds as much as it may.
+    #[error("the record of {key} does not fit: this node holds {records} records of {bytes} bytes")]
+    Full {
+        /// What it is about.
+        key: RecordKey,
+        /// How many records are held.
+        records: usize,
+        /// How many bytes they have.
+        bytes: usize,
+    },
+    /// A message that no honest peer sends.
+    #[error("a message about records that makes no sense: {0}")]
+    Malformed(&'static str),
+}

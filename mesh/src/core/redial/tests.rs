@@ -1,0 +1,211 @@
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::*;
+
+const ME: NodeId = NodeId::from_bytes([5; 32]);
+
+fn node(byte: u8) -> NodeId {
+    NodeId::from_bytes([byte; 32])
+}
+
+fn at(millis: u64) -> Time {
+    Time::since_start(Duration::from_millis(millis))
+}
+
+fn rng() -> SmallRng {
+    SmallRng::seed_from_u64(1)
+}
+
+fn redial() -> Redial {
+    Redial::new(ME, Config::default())
+}
+
+fn addresses(text: &str) -> [String; 1] {
+    [text.to_string()]
+}
+
+/// When the next attempts come, if each fails at once.
+fn attempts(redial: &mut Redial, from: Time, count: usize) -> Vec<Time> {
+    let mut times = Vec::new();
+    let mut now = from;
+    while times.len() < count {
+        now = now.max(redial.wake_at());
+        for dial in redial.due(now, &mut rng()) {
+            times.push(now);
+            redial.failed(now, &dial.target, &mut rng());
+        }
+    }
+    times
+}
+
+#[test]
+fn the_dead_are_tried_for_ever_but_slowly() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Node(node(9)), addresses("a"), Source::Flag);
+    let times = attempts(&mut redial, at(0), 200);
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(gaps[0] <= Duration::from_millis(500));
+    let last = gaps.last().copied().unwrap();
+    assert!(last >= Duration::from_secs(30) && last <= Duration::from_secs(60), "{last:?}");
+}
+
+#[test]
+fn news_starts_the_attempts_afresh_but_not_more_often_than_allowed() {
+    let mut redial = redial();
+    let target = Target::Node(node(9));
+    redial.hint(at(0), target.clone(), addresses("a"), Source::Mdns);
+    let failed_until = *attempts(&mut redial, at(0), 12).last().unwrap();
+    redial.hint(failed_until, target.clone(), addresses("a"), Source::Told);
+    assert!(redial.due(failed_until, &mut rng()).is_empty(), "hearsay is no news");
+    redial.hint(failed_until, target.clone(), addresses("a"), Source::Mdns);
+    assert_eq!(redial.due(failed_until, &mut rng()).len(), 1);
+    redial.failed(failed_until, &target, &mut rng());
+    redial.hint(failed_until, target, addresses("a"), Source::Mdns);
+    assert!(redial.due(failed_until, &mut rng()).is_empty(), "a second alarm at once");
+}
+
+#[test]
+fn the_higher_of_two_nodes_lets_the_other_dial_first() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Node(node(9)), addresses("a"), Source::Mdns);
+    redial.hint(at(0), Target::Node(node(1)), addresses("b"), Source::Mdns);
+    let dials = redial.due(at(0), &mut rng());
+    assert_eq!(dials.len(), 1);
+    assert_eq!(dials[0].target, Target::Node(node(9)));
+    redial.connected(at(100), node(1), None);
+    assert!(redial.due(at(5000), &mut rng()).is_empty());
+}
+
+#[test]
+fn a_lost_connection_is_dialled_again_and_a_held_one_is_not() {
+    let mut redial = redial();
+    redial.connected(at(0), node(9), Some("a".into()));
+    assert_eq!(redial.wake_at(), Time::NEVER);
+    redial.disconnected(at(1000), node(9), &mut rng());
+    let dials = redial.due(redial.wake_at(), &mut rng());
+    assert_eq!(dials, [Dial { target: Target::Node(node(9)), addresses: addresses("a").into() }]);
+}
+
+#[test]
+fn an_address_without_a_name_is_tried_until_a_node_answers_and_again_when_that_one_goes() {
+    let mut redial = redial();
+    let target = Target::Address("10.0.0.1:7000".into());
+    redial.hint(at(0), target.clone(), [], Source::Flag);
+    assert_eq!(redial.due(at(0), &mut rng())[0].target, target);
+    redial.failed(at(10), &target, &mut rng());
+    let again = redial.wake_at();
+    assert_eq!(redial.due(again, &mut rng())[0].target, target);
+    redial.answered(again, "10.0.0.1:7000", node(9));
+    redial.connected(again, node(9), Some("10.0.0.1:7000".into()));
+    assert!(redial.due(at(100_000), &mut rng()).is_empty());
+    redial.disconnected(at(200_000), node(9), &mut rng());
+    let targets: Vec<Target> =
+        redial.due(at(300_000), &mut rng()).into_iter().map(|dial| dial.target).collect();
+    assert!(targets.contains(&target) && targets.contains(&Target::Node(node(9))));
+}
+
+#[test]
+fn a_node_does_not_dial_itself_again_and_again() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Node(ME), addresses("a"), Source::Told);
+    redial.hint(at(0), Target::Address("me:1".into()), [], Source::Flag);
+    assert_eq!(redial.due(at(0), &mut rng()).len(), 1);
+    redial.answered(at(5), "me:1", ME);
+    assert_eq!(redial.wake_at(), Time::NEVER);
+    assert!(redial.due(at(500_000), &mut rng()).is_empty());
+}
+
+#[test]
+fn an_attempt_that_is_never_reported_ends() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Node(node(9)), addresses("a"), Source::Flag);
+    assert_eq!(redial.due(at(0), &mut rng()).len(), 1);
+    let woken = redial.wake_at();
+    assert_eq!(woken, at(15_000));
+    redial.due(woken, &mut rng());
+    assert_eq!(attempts(&mut redial, woken, 1).len(), 1);
+}
+
+#[test]
+fn a_node_remembered_from_an_earlier_run_is_remembered_again() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Node(node(9)), addresses("a"), Source::Remembered);
+    let remembered: Vec<_> = redial.to_remember().collect();
+    assert_eq!(remembered, [(node(9), vec!["a".to_string()])]);
+}
+
+#[test]
+fn a_flood_of_hearsay_does_not_drive_out_what_a_person_said() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Address("given".into()), [], Source::Flag);
+    for nth in 0..2 * MAX_HINTED {
+        redial.hint(at(1), Target::Address(format!("told-{nth}")), [], Source::Told);
+        assert!(redial.counts().0 <= MAX_HINTED);
+    }
+    assert!(redial.found_by(&Target::Address("given".into())).is_some());
+    let last = format!("told-{}", 2 * MAX_HINTED - 1);
+    assert!(redial.found_by(&Target::Address(last)).is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn hints_are_bounded_and_the_admitted_stay(
+        admitted in prop::collection::btree_set(6u8..200, 1..20),
+        flood in MAX_HINTED..MAX_HINTED + 1000,
+    ) {
+        let mut redial = redial();
+        for id in &admitted {
+            redial.connected(at(0), node(*id), Some(format!("node-{id}")));
+            redial.disconnected(at(1), node(*id), &mut rng());
+        }
+        for nth in 0..flood {
+            let name = format!("flood-{nth}");
+            redial.hint(at(2), Target::Address(name), [], Source::Told);
+        }
+        prop_assert!(redial.counts().0 <= MAX_HINTED + admitted.len());
+        let remembered: Vec<NodeId> = redial.to_remember().map(|(node, _)| node).collect();
+        let expected: Vec<NodeId> = admitted.iter().map(|id| node(*id)).collect();
+        prop_assert_eq!(remembered, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_more_attempts_than_allowed_and_none_at_whom_is_linked(
+        steps in prop::collection::vec((0u8..5, 0u8..40, 0u64..2000), 1..200),
+    ) {
+        let mut redial = redial();
+        let (mut now, mut under_way, mut linked) = (at(0), BTreeSet::new(), BTreeSet::new());
+        let mut rng = rng();
+        for (what, id, later) in steps {
+            now = now.plus(Duration::from_millis(later));
+            let target = Target::Node(node(id));
+            match what {
+                0 | 1 => redial.hint(now, target, [format!("{later}")], Source::Told),
+                2 => {
+                    redial.connected(now, node(id), None);
+                    under_way.remove(&target);
+                    linked.insert(target);
+                }
+                3 => {
+                    redial.disconnected(now, node(id), &mut rng);
+                    linked.remove(&target);
+                }
+                _ => {
+                    redial.failed(now, &target, &mut rng);
+                    under_way.remove(&target);
+                }
+            }
+            for dial in redial.due(now, &mut rng) {
+                prop_assert!(!linked.contains(&dial.target));
+                prop_assert!(dial.target != Target::Node(ME));
+                under_way.insert(dial.target);
+            }
+            prop_assert!(redial.counts().1 <= Config::default().at_once);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The door: two nodes show each other their papers before anything else is exchanged.
+//!
+//! It stands inside the transport's upgrade, on the first substream of a fresh connection, so
+//! the swarm and everything above it never hear of a peer that is not admitted. The dialler
+//! shows its paper first; a listener shows its own only to a peer that has shown a good one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::poll_fn;
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use libp2p::PeerId;
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wattle_contracts::id::{MeshId, NodeId};
+use wattle_contracts::trust::{Paper, PaperError};
+use wattle_contracts::wire::{self, Hello, MAX_HELLO, Verdict, WireError};
+
+use super::config::WallClock;
+use super::discovery::node_of;
+use super::metrics::Metrics;
+
+/// How long a refused peer has to read why, before its connection is closed.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The longest reason of a peer that is written to the log, in characters.
+const MAX_REASON: usize = 300;
+
+/// What the door needs to know.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) mesh: MeshId,
+    pub(super) paper: Paper,
+    pub(super) clock: WallClock,
+    pub(super) timeout: Duration,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// Why a connection was not admitted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdmissionError {
+    #[error("refused peer {peer}: {why}")]
+    Refused { peer: PeerId, why: Unfit },
+    #[error("peer {peer} refused this node: {reason}")]
+    RefusedByPeer { peer: PeerId, reason: String },
+    #[error("peer {peer} did not show its paper within {within:?}")]
+    TooSlow { peer: PeerId, within: Duration },
+    #[error("admission of peer {peer} broke off: {why}")]
+    BrokeOff { peer: PeerId, why: String },
+}
+
+/// What is wrong with a peer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("its key is not an Ed25519 one")]
+    Key,
+    #[error("it speaks version {theirs} of the protocol, this node speaks {ours}")]
+    Version { theirs: u16, ours: u16 },
+    #[error("it belongs to {theirs}, this node to {ours}")]
+    Mesh { theirs: MeshId, ours: MeshId },
+    #[error(transparent)]
+    Paper(#[from] PaperError),
+    #[error("what it said is no greeting: {0}")]
+    Greeting(#[from] WireError),
+}
+
+/// Which side of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Dialler,
+    Listener,
+}
+
+impl Door {
+    /// Admits the peer at the other end of `connection`, or says why not.
+    pub(super) async fn admit<M>(
+        self: Arc<Self>,
+        peer: PeerId,
+        mut connection: M,
+        role: Role,
+    ) -> Result<(PeerId, M), AdmissionError>
+    where
+        M: StreamMuxer + Unpin,
+        M::Substream: Unpin,
+    {
+        let admission = async {
+            let stream = match role {
+                Role::Dialler => poll_fn(|cx| connection.poll_outbound_unpin(cx)).await,
+                Role::Listener => poll_fn(|cx| connection.poll_inbound_unpin(cx)).await,
+            };
+            let why = |error: M::Error| AdmissionError::BrokeOff { peer, why: error.to_string() };
+            let mut stream = stream.map_err(why)?;
+            match role {
+                Role::Dialler => self.knock(peer, &mut stream).await,
+                Role::Listener => self.answer(peer, &mut stream).await,
+            }
+        };
+        let timeout = tokio::time::timeout(self.timeout, admission);
+        let outcome = timeout
+            .await
+            .unwrap_or(Err(AdmissionError::TooSlow { peer, within: self.timeout }));
+        match outcome {
+            Ok(()) => Ok((peer, connection)),
+            Err(error) => {
+                self.note(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The dialler's side: paper, verdict and paper of the listener, verdict.
+    async fn knock<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let broke = |error: io::Error| broke_off(peer, &error);
+        send(stream, &self.hello()).await.map_err(broke)?;
+        match receive::<Verdict, _>(stream).await.map_err(broke)? {
+            Ok(Verdict::Admitted) => {}
+            Ok(Verdict::Refused { reason }) => return Err(refused_by(peer, &reason)),
+            Err(error) => return Err(AdmissionError::Refused { peer, why: error.into() }),
+        }
+        let hello = receive(stream).await.map_err(broke)?;
+        self.judge(peer, hello, stream).await
+    }
+
+    /// The listener's side: the dialler's paper, verdict and own paper, the dialler's verdict.
+    async fn answer<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let broke = |error: io::Error| broke_off(peer, &error);
+        let hello = receive(stream).await.map_err(broke)?;
+        self.judge(peer, hello, stream).await?;
+        send(stream, &self.hello()).await.map_err(broke)?;
+        match receive::<Verdict, _>(stream).await.map_err(broke)? {
+            Ok(Verdict::Admitted) => Ok(()),
+            Ok(Verdict::Refused { reason }) => Err(refused_by(peer, &reason)),
+            Err(error) => Err(AdmissionError::Refused { peer, why: error.into() }),
+        }
+    }
+
+    /// Checks the peer's greeting, and tells it the verdict.
+    async fn judge<S>(
+        &self,
+        peer: PeerId,
+        hello: Result<Hello, WireError>,
+        stream: &mut S,
+    ) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match hello.map_err(Unfit::from).and_then(|hello| self.check(peer, &hello)) {
+            Ok(()) => {
+                let sent = send(stream, &Verdict::Admitted).await;
+                sent.map_err(|error| broke_off(peer, &error))
+            }
+            Err(why) => {
+                farewell(stream, why.to_string()).await;
+                Err(AdmissionError::Refused { peer, why })
+            }
+        }
+    }
+
+    fn check(&self, peer: PeerId, hello: &Hello) -> Result<(), Unfit> {
+        // The peer id is proven by the TLS handshake; the paper must be for exactly that key.
+        let bearer: NodeId = node_of(&peer).ok_or(Unfit::Key)?;
+        if hello.version != wire::VERSION {
+            return Err(Unfit::Version { theirs: hello.version, ours: wire::VERSION });
+        }
+        if hello.mesh != self.mesh {
+            return Err(Unfit::Mesh { theirs: hello.mesh, ours: self.mesh });
+        }
+        Ok(hello.paper.verify(self.mesh, bearer, self.clock.now())?)
+    }
+
+    fn hello(&self) -> Hello {
+        Hello { version: wire::VERSION, mesh: self.mesh, paper: self.paper.clone() }
+    }
+
+    fn note(&self, error: &AdmissionError) {
+        match error {
+            AdmissionError::Refused { .. } => {
+                self.metrics.papers_refused.one();
+                tracing::warn!(expected = %self.mesh, "{error}");
+            }
+            AdmissionError::RefusedByPeer { .. } => {
+                self.metrics.refused_by_peers.one();
+                tracing::warn!(shown = %self.mesh, "{error}");
+            }
+            AdmissionError::TooSlow { .. } | AdmissionError::BrokeOff { .. } => {
+                self.metrics.admissions_failed.one();
+                tracing::debug!("{error}");
+            }
+        }
+    }
+}
+
+fn broke_off(peer: PeerId, error: &io::Error) -> AdmissionError {
+    AdmissionError::BrokeOff { peer, why: error.to_string() }
+}
+
+fn refused_by(peer: PeerId, reason: &str) -> AdmissionError {
+    // It comes from a stranger and goes to a log: one line, of bounded length.
+    let reason = reason.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c });
+    AdmissionError::RefusedByPeer { peer, reason: reason.collect() }
+}
+
+/// Tells the peer why it is refused, and waits a little until it has read that: dropping the
+/// connection at once would discard what is still to be sent.
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, reason: String) {
+    let wait = async {
+        send(stream, &Verdict::Refused { reason }).await?;
+        stream.close().await?;
+        let mut rest = [0; 64];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(FAREWELL, wait).await;
+}
+
+async fn send<T, S>(stream: &mut S, message: &T) -> io::Result<()>
+where
+    T: Serialize,
+    S: AsyncWrite + Unpin,
+{
+    let body = wire::encode(message).map_err(io::Error::other)?;
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?;
+    stream.write_all(&[length.to_le_bytes().as_slice(), &body].concat()).await?;
+    stream.flush().await
+}
+
+async fn receive<T, S>(stream: &mut S) -> io::Result<Result<T, WireError>>
+where
+    T: DeserializeOwned,
+    S: AsyncRead + Unpin,
+{
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_HELLO {
+        return Ok(Err(WireError::TooLong { length, limit: MAX_HELLO }));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(wire::decode(&body))
+}

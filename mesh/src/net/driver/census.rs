@@ -1,0 +1,160 @@
+//! What is known of every node, put together for those above.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::Multiaddr;
+use wattle_contracts::fact::Fact;
+use wattle_contracts::id::NodeId;
+
+use super::dialling::Dialling;
+use crate::core::membership::{Change, Config, Evidence, Membership, Node};
+use crate::core::time::Time;
+use crate::net::gossip::Heard;
+use crate::net::metrics::Metrics;
+use crate::net::statement::{AboutFact, Topic};
+use crate::net::view::{FoundBy, NodeView, View};
+
+/// Membership, and the view that was last made of it.
+#[derive(Debug)]
+pub(super) struct Census {
+    me: NodeId,
+    membership: Membership,
+    metrics: Arc<Metrics>,
+    /// What the facts say, decoded once.
+    statements: BTreeMap<NodeId, AboutFact>,
+    changed: bool,
+}
+
+impl Census {
+    pub(super) fn new(
+        me: NodeId,
+        now: Time,
+        metrics: Arc<Metrics>,
+        remembered: impl IntoIterator<Item = NodeId>,
+    ) -> Self {
+        let membership = Membership::new(me, Config::default(), now, remembered);
+        Self { me, membership, metrics, statements: BTreeMap::new(), changed: true }
+    }
+
+    pub(super) fn connected(&mut self, now: Time, node: NodeId) {
+        self.handle(now, Evidence::Linked(node));
+        self.changed = true;
+    }
+
+    pub(super) fn disconnected(&mut self, now: Time, node: NodeId) {
+        self.handle(now, Evidence::Unlinked(node));
+        self.changed = true;
+    }
+
+    pub(super) fn goodbye(&mut self, now: Time, node: NodeId) {
+        self.handle(now, Evidence::Goodbye(node));
+    }
+
+    pub(super) fn round_trip(&mut self, now: Time, node: NodeId, time: Duration) {
+        self.handle(now, Evidence::RoundTrip(node, time));
+        self.changed = true;
+    }
+
+    pub(super) fn heard(&mut self, now: Time, heard: Heard) {
+        let Heard { live, dead, facts } = heard;
+        self.handle(now, Evidence::Gossip { live, dead });
+        for fact in facts {
+            self.fact(now, fact);
+        }
+    }
+
+    /// Takes in a fact, of another node or of this one.
+    pub(super) fn fact(&mut self, now: Time, fact: Fact) {
+        self.handle(now, Evidence::Fact(Box::new(fact)));
+    }
+
+    /// Where `node` says that it is reached.
+    pub(super) fn says_reached_at(&self, node: NodeId) -> Vec<Multiaddr> {
+        let about = self.statements.get(&node);
+        let addresses = about.map(|about| about.addresses.as_slice()).unwrap_or_default();
+        addresses.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// Something else that the view shows has changed.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
+    }
+
+    pub(super) fn tick(&mut self, now: Time) {
+        let mut changes = Vec::new();
+        self.membership.tick(now, &mut changes);
+        self.note(changes);
+    }
+
+    /// The view, if it may have changed since it was last asked for.
+    pub(super) fn view(
+        &mut self,
+        dialling: &Dialling,
+        connected: impl Fn(NodeId) -> bool,
+        own_addresses: &[Multiaddr],
+    ) -> Option<View> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let view_of = |node: &Node| {
+            let id = node.id();
+            let is_self = id == self.me;
+            let about = self.statements.get(&id);
+            let view = NodeView {
+                id,
+                is_self,
+                standing: node.standing(),
+                connected: !is_self && connected(id),
+                addresses: match is_self {
+                    true => own_addresses.to_vec(),
+                    false => dialling.addresses(id),
+                },
+                found_by: match is_self {
+                    true => FoundBy::Itself,
+                    false => dialling.found_by(id),
+                },
+                rtt: node.round_trip(),
+                about: about.map(|about| about.about.clone()).unwrap_or_default(),
+                runs: node.statement(Topic::Runs.name()).unwrap_or_default(),
+                load: node.statement(Topic::Load.name()).unwrap_or_default(),
+            };
+            (id, view)
+        };
+        Some(View { nodes: self.membership.nodes().map(view_of).collect() })
+    }
+
+    fn handle(&mut self, now: Time, evidence: Evidence) {
+        let mut changes = Vec::new();
+        self.membership.handle(now, evidence, &mut changes);
+        self.note(changes);
+    }
+
+    fn note(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Standing { node, from, to } => {
+                    let from = from.map_or("unknown", |standing| standing.name());
+                    tracing::info!(%node, from, to = to.name(), "a node's standing changed");
+                    self.changed = true;
+                }
+                Change::Fact { node, topic } => {
+                    if topic == Topic::About.name() {
+                        let said = self.membership.node(node).and_then(|n| n.statement(&topic));
+                        self.statements.insert(node, said.unwrap_or_default());
+                    }
+                    self.changed = true;
+                }
+                Change::FactRefused { named, why } => {
+                    self.metrics.facts_refused.one();
+                    tracing::debug!(node = %named, why, "a fact was refused");
+                }
+                #[allow(unreachable_patterns, reason = "the enum is open for changes to come")]
+                _ => self.changed = true,
+            }
+        }
+        let known = |node: &NodeId| self.membership.node(*node).is_some();
+        self.statements.retain(|node, _| known(node));
+    }
+}

@@ -1,0 +1,160 @@
+//! The connections that stand, and which of several to one peer is used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::PeerId;
+use libp2p::swarm::ConnectionId;
+use tokio::sync::{Semaphore, mpsc};
+use wattle_contracts::control::Control;
+use wattle_contracts::id::NodeId;
+
+use crate::core::redial::{Connection, which_connection_to_keep};
+use crate::core::time::Time;
+use crate::net::calls::{Ended as CallsEnded, Link};
+use crate::net::control::Ended as ControlEnded;
+use crate::net::peers::Peer;
+
+/// A superfluous connection on which calls are still under way is closed after so long at last.
+const FINISH: Duration = Duration::from_secs(30);
+
+/// Between the decision which connection stays and the closing of the others: the peer decides
+/// the same, but a moment later.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// How a stream of a connection ended.
+#[derive(Debug)]
+pub(super) enum StreamEnd {
+    Control(ConnectionId, ControlEnded),
+    Calls(ConnectionId, CallsEnded),
+    Artifact,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) node: NodeId,
+    pub(super) peer: PeerId,
+    pub(super) dialler: NodeId,
+    pub(super) since: Time,
+    /// When something was last heard on it.
+    pub(super) heard: Time,
+    pub(super) control: Option<mpsc::Sender<Control>>,
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) artifacts: Arc<Semaphore>,
+    pub(super) refusals: Arc<Semaphore>,
+}
+
+impl Standing {
+    fn usable(&self) -> Option<Peer> {
+        let link = self.link.clone().filter(|link| link.is_open())?;
+        Some(Peer { link, control: self.control.clone()? })
+    }
+}
+
+/// Every connection that stands.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    standing: BTreeMap<ConnectionId, Standing>,
+}
+
+impl Connections {
+    pub(super) fn insert(&mut self, id: ConnectionId, connection: Standing) {
+        self.standing.insert(id, connection);
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Standing> {
+        self.standing.remove(&id)
+    }
+
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&Standing> {
+        self.standing.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Standing> {
+        self.standing.get_mut(&id)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.standing.keys().copied()
+    }
+
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.of(node).next().is_some()
+    }
+
+    /// Nodes to which there is more than one connection.
+    pub(super) fn with_several(&self) -> Vec<NodeId> {
+        let mut counts = BTreeMap::<NodeId, usize>::new();
+        for connection in self.standing.values() {
+            *counts.entry(connection.node).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count > 1).map(|(node, _)| node).collect()
+    }
+
+    /// The connection to use for what is new: until it is settled which one stays, the newest,
+    /// because that one has just proven that it works.
+    pub(super) fn best(&self, node: NodeId, now: Time, grace: Duration) -> Option<Peer> {
+        let keep = self.settled(node, now, grace).map(|(keep, _)| keep);
+        let kept = keep.and_then(|keep| self.get(keep)).and_then(Standing::usable);
+        kept.or_else(|| {
+            let mut all: Vec<_> = self.of(node).collect();
+            all.sort_by_key(|(id, connection)| (connection.since, *id));
+            all.into_iter().rev().find_map(|(_, connection)| connection.usable())
+        })
+    }
+
+    /// The connection on which streams are opened.
+    pub(super) fn preferred(&self, node: NodeId) -> Option<(ConnectionId, PeerId)> {
+        let newest = self.of(node).max_by_key(|(id, connection)| (connection.since, *id));
+        newest.map(|(id, connection)| (id, connection.peer))
+    }
+
+    /// The superfluous connections that are to be closed now.
+    pub(super) fn due(&self, now: Time, grace: Duration) -> Vec<ConnectionId> {
+        let mut due = Vec::new();
+        for node in self.with_several() {
+            let Some((keep, since)) = self.settled(node, now, grace) else { continue };
+            for (id, connection) in self.of(node).filter(|(id, _)| *id != keep) {
+                let idle = connection.link.as_ref().is_none_or(|link| link.is_idle());
+                if now >= since.plus(FINISH) || (idle && now >= since.plus(SETTLED)) {
+                    due.push(id);
+                }
+            }
+        }
+        due
+    }
+
+    /// Lets go of every queue.
+    pub(super) fn hush(&mut self) {
+        for connection in self.standing.values_mut() {
+            connection.control = None;
+        }
+    }
+
+    fn of(&self, node: NodeId) -> impl Iterator<Item = (ConnectionId, &Standing)> + '_ {
+        let of_node = move |(_, connection): &(&ConnectionId, &Standing)| connection.node == node;
+        self.standing.iter().filter(of_node).map(|(id, connection)| (*id, connection))
+    }
+
+    /// Which connection to a node stays and since when that is settled, once the newest is old
+    /// enough to know.
+    fn settled(&self, node: NodeId, now: Time, grace: Duration) -> Option<(ConnectionId, Time)> {
+        let newest = self.of(node).map(|(_, connection)| connection.since).max()?;
+        let since = newest.plus(grace);
+        if now < since {
+            return None;
+        }
+        let all: Vec<Connection<ConnectionId>> = self
+            .of(node)
+            .map(|(id, connection)| Connection {
+                id,
+                dialler: connection.dialler,
+                since: connection.since,
+                answers: connection.heard >= newest,
+            })
+            .collect();
+        which_connection_to_keep(&all).map(|keep| (keep, since))
+    }
+}

@@ -1,0 +1,241 @@
+//! Puts a mesh node together.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use libp2p::Multiaddr;
+use libp2p::swarm::{Config as SwarmConfig, Swarm, SwarmEvent};
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::census::Census;
+use super::connections::Connections;
+use super::dialling::Dialling;
+use super::{Driver, Inputs};
+use crate::core::mux;
+use crate::core::redial::{Source, Target};
+use crate::core::time::Time;
+use crate::net::admission::Door;
+use crate::net::behaviour::Behaviour;
+use crate::net::calls::LinkConfig;
+use crate::net::config::MeshConfig;
+use crate::net::control::Inbound;
+use crate::net::discovery::{self, HostFiles, PeersFile};
+use crate::net::error::MeshError;
+use crate::net::gossip::{Gossip, Speaker};
+use crate::net::mesh::Inner;
+use crate::net::metrics::Metrics;
+use crate::net::peers::Peers;
+use crate::net::records;
+use crate::net::service::{RecordStore, Service};
+use crate::net::statement::AboutFact;
+use crate::net::transport;
+use crate::net::view::View;
+
+/// Messages of gossip that wait to be read.
+const GOSSIP_QUEUE: usize = 256;
+
+/// Messages of any other kind that wait to be taken in.
+const QUEUE: usize = 128;
+
+/// How long to wait until every listener has said where it listens.
+const LISTEN_WAIT: Duration = Duration::from_secs(1);
+
+/// A connection without streams is closed after so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Starts everything.
+pub(in crate::net) async fn start(
+    config: MeshConfig,
+    store: Arc<dyn RecordStore>,
+    service: Arc<dyn Service>,
+) -> Result<Inner, MeshError> {
+    let (node, mesh) = (config.node(), config.mesh());
+    config.paper.verify(mesh, node, config.clock.now())?;
+    if config.listen.is_empty() {
+        return Err(MeshError::NoAddress);
+    }
+    let metrics = Arc::new(Metrics::default());
+    let peers = Arc::new(Peers::new(metrics.clone()));
+    let host = HostFiles::open(&config.host_directory, mesh, node)?;
+    let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
+    let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock));
+
+    let (gossip_in, gossip_inbox) = mpsc::channel(GOSSIP_QUEUE);
+    let (says, said_here) = mpsc::channel(QUEUE);
+    let (heard_in, heard) = mpsc::channel(QUEUE);
+    let (driver_in, said) = mpsc::channel(QUEUE);
+    let (records_in, records_inbox) = mpsc::channel(QUEUE);
+    let (hints_in, hints) = mpsc::channel(QUEUE);
+    let (commands_in, commands) = mpsc::channel(QUEUE);
+
+    let inbound = Inbound {
+        gossip: gossip_in,
+        records: records_in,
+        driver: driver_in,
+        metrics: metrics.clone(),
+    };
+    let known = remembered.as_ref().map(PeersFile::read).unwrap_or_default();
+    let (about, about_changes) =
+        watch::channel(AboutFact { about: config.about.clone(), addresses: Vec::new() });
+    let about = Arc::new(about);
+    let mut driver = Driver {
+        node,
+        swarm: swarm(&config, &metrics)?,
+        started: Instant::now(),
+        rng: SmallRng::from_os_rng(),
+        peers: peers.clone(),
+        metrics: metrics.clone(),
+        link_config: link_config(&config, &service, &metrics),
+        inbound,
+        connections: Connections::default(),
+        dialling: Dialling::new(node),
+        census: Census::new(node, Time::ZERO, metrics.clone(), known.iter().map(|(n, _)| *n)),
+        streams: JoinSet::new(),
+        says,
+        speaker: speaker.clone(),
+        about: about.clone(),
+        listening: watch::channel(Vec::new()).0,
+        reachable: watch::channel(Vec::new()).0,
+        view: watch::channel(Arc::new(View::default())).0,
+        remember: watch::channel(Vec::new()).0,
+        told: Time::ZERO,
+        config,
+    };
+    driver.listen().await?;
+    driver.first_hints(known);
+
+    let config = &driver.config;
+    let (records, puts) =
+        records::start(config, store, peers.clone(), metrics.clone(), records_inbox).await?;
+    let gossip =
+        Gossip::new(config, peers.clone(), metrics.clone(), gossip_inbox, said_here, heard_in);
+    let chitchat = gossip.start().await?;
+    tokio::spawn(gossip.run(chitchat));
+    if let Some(files) = host {
+        let (addresses, interval) = (driver.reachable.subscribe(), config.timing.host_directory);
+        tokio::spawn(discovery::watch_host(files, addresses, hints_in.clone(), interval));
+    }
+    if let Some(file) = remembered {
+        tokio::spawn(discovery::remember(file, driver.remember.subscribe()));
+    }
+    let timing = config.timing.clone();
+    driver.say_about();
+    driver.publish();
+
+    let inner = Inner {
+        node,
+        mesh,
+        timing,
+        peers,
+        metrics,
+        service,
+        speaker,
+        commands: commands_in,
+        puts,
+        about,
+        listening: driver.listening.subscribe(),
+        view: driver.view.subscribe(),
+        records,
+        leaving: AtomicBool::new(false),
+    };
+    // The sender stays alive in the driver: without discovery nobody else holds one.
+    let inputs = Inputs { commands, said, hints, heard, about: about_changes, _hints: hints_in };
+    tokio::spawn(driver.run(inputs));
+    Ok(inner)
+}
+
+fn swarm(config: &MeshConfig, metrics: &Arc<Metrics>) -> Result<Swarm<Behaviour>, MeshError> {
+    let keypair = transport::keypair(&config.key)?;
+    let door = Door {
+        mesh: config.mesh(),
+        paper: config.paper.clone(),
+        clock: config.clock,
+        timeout: config.timing.admission,
+        metrics: metrics.clone(),
+    };
+    let transport = transport::build(&keypair, &config.timing, Arc::new(door));
+    let behaviour = Behaviour::new(&keypair, config);
+    let settings = SwarmConfig::with_tokio_executor().with_idle_connection_timeout(IDLE);
+    let peer = keypair.public().to_peer_id();
+    let mut swarm = Swarm::new(transport, behaviour, peer, settings);
+    for address in &config.advertise {
+        swarm.add_external_address(address.clone());
+    }
+    Ok(swarm)
+}
+
+fn link_config(
+    config: &MeshConfig,
+    service: &Arc<dyn Service>,
+    metrics: &Arc<Metrics>,
+) -> LinkConfig {
+    let limits = &config.limits;
+    LinkConfig {
+        limits: mux::Limits { calls: limits.calls, queued_bytes: limits.outgoing_bytes },
+        held_bytes: limits.held_bytes,
+        service: service.clone(),
+        metrics: metrics.clone(),
+    }
+}
+
+impl Driver {
+    /// Listens everywhere it should, or says where it can't.
+    async fn listen(&mut self) -> Result<(), MeshError> {
+        let mut refusal = None;
+        let mut waiting = Vec::new();
+        for address in self.config.listen.clone() {
+            match self.swarm.listen_on(address.clone()) {
+                Ok(listener) => waiting.push(listener),
+                Err(error) => {
+                    // libp2p wraps the cause too often to find it by type.
+                    let why = format!("{error:?}");
+                    if why.contains("AddrInUse") {
+                        return Err(MeshError::PortInUse { address });
+                    }
+                    tracing::warn!(%address, %error, "can't listen there");
+                    refusal = Some(MeshError::Listen { address, why: cause(&error) });
+                }
+            }
+        }
+        // A machine without IPv6 is no reason to stay away.
+        if let (true, Some(refusal)) = (waiting.is_empty(), refusal) {
+            return Err(refusal);
+        }
+        let all_said = async {
+            while !waiting.is_empty() {
+                let event = self.swarm.select_next_some().await;
+                if let SwarmEvent::NewListenAddr { listener_id, .. } = &event {
+                    waiting.retain(|listener| listener != listener_id);
+                }
+                self.on_swarm_event(event);
+            }
+        };
+        // An interface may have no address yet.
+        let _ = tokio::time::timeout(LISTEN_WAIT, all_said).await;
+        Ok(())
+    }
+
+    fn first_hints(&mut self, remembered: Vec<(wattle_contracts::id::NodeId, Vec<Multiaddr>)>) {
+        let now = self.now();
+        for (node, addresses) in remembered {
+            self.dialling.hint(now, Target::Node(node), &addresses, Source::Remembered);
+        }
+        for target in self.config.join.clone() {
+            self.dialling.hint(now, Target::Address(target.to_string()), &[], Source::Flag);
+        }
+    }
+}
+
+/// The innermost reason, which is the one that helps.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

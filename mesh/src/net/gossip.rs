@@ -1,0 +1,248 @@
+//! What each node says of itself, carried by chitchat over the control streams.
+//!
+//! chitchat brings the statements everywhere and notices who has fallen silent. It is not
+//! trusted: every statement is signed by the node that makes it, and what arrives is checked
+//! before chitchat sees it, because an unknown id in a digest creates state there.
+
+mod check;
+mod reader;
+mod transport;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig};
+use tokio::sync::mpsc;
+use wattle_contracts::fact::Fact;
+use wattle_contracts::id::NodeId;
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::wire;
+
+use super::config::{MeshConfig, WallClock};
+use super::error::MeshError;
+use super::metrics::Metrics;
+use super::peers::Peers;
+use super::statement::Topic;
+use check::Gate;
+use reader::{News, Reader};
+use transport::Carrier;
+pub(super) use transport::synthetic;
+
+/// The longest fact, as text. chitchat's own limit for a value is 64 KiB, for a message too.
+const MAX_FACT: usize = 24 * 1024;
+
+/// Samples of the failure detector per node. Its default of 1,000 costs 8 KB each.
+const SAMPLES: usize = 50;
+
+/// Silence of so many times the usual interval is taken for death.
+const PHI: f64 = 8.0;
+
+/// A dead node is kept in the digest for half of this. Our own memory of it is longer.
+const DEAD_GRACE: Duration = Duration::from_secs(4 * 60);
+
+/// What a node wants to be known of itself.
+#[derive(Debug)]
+pub(super) enum Say {
+    /// A statement.
+    Fact(Said),
+    /// A connection to this node stands: gossip with it at once.
+    Greet(NodeId),
+}
+
+/// Signs a node's own facts.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    key: Arc<SigningKey>,
+    clock: WallClock,
+    last: std::sync::Mutex<u64>,
+}
+
+impl Speaker {
+    pub(super) fn new(key: Arc<SigningKey>, clock: WallClock) -> Self {
+        Self { key, clock, last: std::sync::Mutex::new(0) }
+    }
+
+    /// The signed statement, or how long its text would be.
+    pub(super) fn sign<T: serde::Serialize>(
+        &self,
+        topic: Topic,
+        statement: &T,
+    ) -> Result<Said, usize> {
+        let sequence = {
+            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // The wall clock makes it grow across restarts, the rest within one run.
+            *last = self.clock.now().0.max(last.saturating_add(1));
+            *last
+        };
+        let fact = Fact::sign(&self.key, topic.name(), sequence, statement)
+            .map_err(|_| usize::MAX)?;
+        let text = BASE64.encode(wire::encode(&fact).map_err(|_| usize::MAX)?);
+        if text.len() > MAX_FACT { Err(text.len()) } else { Ok(Said { topic, fact, text }) }
+    }
+}
+
+/// A statement of this node, signed.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) topic: Topic,
+    pub(super) fact: Fact,
+    pub(super) text: String,
+}
+
+/// What gossip tells the driver.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Nodes whose heartbeat moves.
+    pub(super) live: BTreeSet<NodeId>,
+    /// Nodes whose heartbeat has stopped.
+    pub(super) dead: BTreeSet<NodeId>,
+    /// What nodes said anew, not checked yet.
+    pub(super) facts: Vec<Fact>,
+}
+
+/// Everything that gossip needs.
+pub(super) struct Gossip {
+    node: NodeId,
+    mesh: String,
+    interval: Duration,
+    clock: WallClock,
+    carrier: Carrier,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    own: HashMap<Topic, String>,
+    says: mpsc::Receiver<Say>,
+    heard: mpsc::Sender<Heard>,
+}
+
+impl Gossip {
+    pub(super) fn new(
+        config: &MeshConfig,
+        peers: Arc<Peers>,
+            metrics: Arc<Metrics>,
+        inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
+        says: mpsc::Receiver<Say>,
+        heard: mpsc::Sender<Heard>,
+    ) -> Self {
+        let gate = Arc::new(Gate::new(config.node(), config.limits.nodes));
+        let carrier = Carrier::new(peers, gate.clone(), metrics.clone(), inbox);
+        Self {
+            node: config.node(),
+            mesh: config.mesh().to_string(),
+            interval: config.timing.gossip,
+            clock: config.clock,
+            carrier,
+            gate,
+                metrics,
+            own: HashMap::new(),
+            says,
+            heard,
+        }
+    }
+
+    /// Starts chitchat.
+    pub(super) async fn start(&self) -> Result<ChitchatHandle, MeshError> {
+        let address = synthetic(self.node);
+        let config = ChitchatConfig {
+            // A node that comes back is a new one for chitchat, and must say so.
+            chitchat_id: ChitchatId::new(self.node.to_string(), self.clock.now().0, address),
+            cluster_id: self.mesh.clone(),
+            gossip_interval: self.interval,
+            listen_addr: address,
+            seed_nodes: Vec::new(),
+            failure_detector_config: FailureDetectorConfig::new(
+                PHI,
+                SAMPLES,
+                self.interval * 20,
+                self.interval * 2,
+                DEAD_GRACE,
+            ),
+            marked_for_deletion_grace_period: DEAD_GRACE,
+            catchup_callback: None,
+            extra_liveness_predicate: None,
+        };
+        let own = self.own.iter().map(|(topic, text)| (topic.name().to_owned(), text.clone()));
+        chitchat::spawn_chitchat(config, own.collect(), &self.carrier)
+            .await
+            .map_err(|error| MeshError::Gossip(format!("{error:#}")))
+    }
+
+    /// Gossips for as long as the mesh lives. Should chitchat stop, because a peer found a way to
+    /// make it panic, it is started anew.
+    pub(super) async fn run(mut self, mut chitchat: ChitchatHandle) {
+        let mut tick = tokio::time::interval(self.interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reader = Reader::default();
+        loop {
+            let ended = chitchat.termination_watcher();
+            tokio::select! {
+                say = self.says.recv() => match say {
+                    Some(say) => self.say(&chitchat, say).await,
+                    None => return chitchat.abort(),
+                },
+                _ = tick.tick() => {
+                    let state = chitchat.chitchat();
+                    let news = reader.read(&*state.lock().await, &self.gate);
+                    if self.pass_on(news).await.is_err() {
+                        return chitchat.abort();
+                    }
+                }
+                outcome = ended => {
+                    self.metrics.gossip_restarts.one();
+                    tracing::warn!(?outcome, "gossip stopped, and is started anew");
+                    // Not in a tight circle, should the reason persist.
+                    tokio::time::sleep(self.interval).await;
+                    match self.start().await {
+                        Ok(anew) => chitchat = anew,
+                        Err(error) => return tracing::error!(%error, "gossip is over"),
+                    }
+                    reader = Reader::default();
+                    for peer in self.carrier.connected() {
+                        self.say(&chitchat, Say::Greet(peer)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn say(&mut self, chitchat: &ChitchatHandle, say: Say) {
+        match say {
+            Say::Fact(Said { topic, text, .. }) => {
+                let state = chitchat.chitchat();
+                state.lock().await.self_node_state().set(topic.name(), &text);
+                self.own.insert(topic, text);
+            }
+            Say::Greet(peer) => {
+                let _ = chitchat.gossip(synthetic(peer));
+            }
+        }
+    }
+
+    /// Tells the driver what is new. An error when it is gone.
+    async fn pass_on(&self, news: Option<News>) -> Result<(), ()> {
+        let Some(News { live, dead, texts }) = news else { return Ok(()) };
+        let mut facts = Vec::with_capacity(texts.len());
+        for (node, topic, text) in texts {
+            match parse(node, topic, &text) {
+                Some(fact) => facts.push(fact),
+                None => {
+                    self.metrics.facts_refused.one();
+                    tracing::debug!(%node, topic = topic.name(), "a fact that can't be read");
+                }
+            }
+        }
+        self.heard.send(Heard { live, dead, facts }).await.map_err(|_| ())
+    }
+}
+
+/// The fact in a text, if it is one of this node on this topic. Its signature is checked by
+/// whoever keeps it.
+fn parse(node: NodeId, topic: Topic, text: &str) -> Option<Fact> {
+    if text.len() > MAX_FACT {
+        return None;
+    }
+    let fact: Fact = wire::decode(&BASE64.decode(text).ok()?).ok()?;
+    (fact.node == node && fact.topic == topic.name()).then_some(fact)
+}

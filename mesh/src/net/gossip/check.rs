@@ -1,0 +1,162 @@
+//! Looks into a message of gossip before chitchat does. Every id in a digest creates state
+//! there, for a long time: only ids that can be right are let in, and only so many.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use chitchat::{ChitchatId, Deserializable as _};
+use wattle_contracts::id::NodeId;
+
+use super::synthetic;
+
+/// The longest message, in bytes: chitchat's own limit is that of a UDP datagram.
+const MAX_MESSAGE: usize = 65_507;
+
+/// Magic number and version (chitchat 0.11, `message.rs`).
+const PROLOGUE: [u8; 3] = [0x53, 0xb0, 0];
+
+const SYN: u8 = 0;
+const SYN_ACK: u8 = 1;
+const ACK: u8 = 2;
+const BAD_CLUSTER: u8 = 3;
+
+/// Heartbeat, garbage collected version and highest version of a node in a digest.
+const NODE_DIGEST: usize = 24;
+
+/// Generations of one node that may be known at once: a node that crashes in a circle makes many
+const GENERATIONS: usize = 64;
+
+/// How far the largest digest may grow: chitchat panics where none fits into a message.
+const MAX_IDS: usize = 600;
+
+/// Decides which messages chitchat gets to see.
+#[derive(Debug)]
+pub(super) struct Gate {
+    own: NodeId,
+    limit: usize,
+    /// Ids that chitchat knows. Refreshed from chitchat itself.
+    known: Mutex<BTreeSet<ChitchatId>>,
+}
+
+impl Gate {
+    pub(super) fn new(own: NodeId, limit: usize) -> Self {
+        Self { own, limit: limit.min(MAX_IDS), known: Mutex::default() }
+    }
+
+    /// What chitchat knows by now.
+    pub(super) fn refresh(&self, known: impl Iterator<Item = ChitchatId>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known.collect();
+    }
+
+    /// Whether chitchat may see this message; else, why not.
+    pub(super) fn check(&self, message: &[u8]) -> Result<(), String> {
+        if message.len() > MAX_MESSAGE {
+            return Err(format!("{} bytes are more than a message has", message.len()));
+        }
+        let body = message.strip_prefix(PROLOGUE.as_slice()).ok_or("not a message of gossip")?;
+        match body.split_first() {
+            Some((&(SYN | SYN_ACK), digest)) => self.check_digest(digest),
+            // A delta only changes what is known already.
+            Some((&(ACK | BAD_CLUSTER), _)) => Ok(()),
+            _ => Err("a message of an unknown kind".into()),
+        }
+    }
+
+    fn check_digest(&self, mut bytes: &[u8]) -> Result<(), String> {
+        let count = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
+        let mut ids = BTreeSet::new();
+        for _ in 0..count {
+            let id = ChitchatId::deserialize(&mut bytes).map_err(|error| error.to_string())?;
+            bytes = bytes.get(NODE_DIGEST..).ok_or("a digest that is cut short")?;
+            let node: NodeId = id.node_id.parse().map_err(|_| "a digest with a wrong node id")?;
+            if id.gossip_advertise_addr != synthetic(node) {
+                return Err("a digest with an address that is not the node's".into());
+            }
+            ids.insert(id);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in &ids {
+            let others = known.iter().filter(|other| other.node_id == id.node_id);
+            if !known.contains(id) && others.count() >= GENERATIONS && !self.is_own(id) {
+                return Err(format!("too many generations of {}", id.node_id));
+            }
+        }
+        if known.union(&ids).count() > self.limit {
+            return Err(format!("more than {} nodes", self.limit));
+        }
+        known.extend(ids);
+        Ok(())
+    }
+
+    fn is_own(&self, id: &ChitchatId) -> bool {
+        *id.node_id == *self.own.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chitchat::Serializable as _;
+
+    use super::*;
+
+    fn syn(ids: &[ChitchatId]) -> Vec<u8> {
+        let mut bytes = [PROLOGUE.as_slice(), &[SYN]].concat();
+        (ids.len() as u16).serialize(&mut bytes);
+        for id in ids {
+            id.serialize(&mut bytes);
+            bytes.extend_from_slice(&[0; NODE_DIGEST]);
+        }
+        "mesh".serialize(&mut bytes);
+        bytes
+    }
+
+    fn id(node: u8, generation: u64) -> ChitchatId {
+        let node = NodeId::from_bytes([node; 32]);
+        ChitchatId::new(node.to_string(), generation, synthetic(node))
+    }
+
+    fn gate() -> Gate {
+        Gate::new(NodeId::from_bytes([0; 32]), 100)
+    }
+
+    #[test]
+    fn an_honest_message_passes_and_is_one_that_chitchat_reads() {
+        use chitchat::{ChitchatMessage, Deserializable as _};
+        let message = syn(&[id(1, 1), id(2, 1)]);
+        gate().check(&message).unwrap();
+        let read = ChitchatMessage::deserialize(&mut message.as_slice()).unwrap();
+        assert!(matches!(read, ChitchatMessage::Syn { cluster_id, .. } if cluster_id == "mesh"));
+    }
+
+    #[test]
+    fn ids_that_can_not_be_right_are_refused() {
+        let mut elsewhere = id(1, 1);
+        elsewhere.gossip_advertise_addr = "10.0.0.1:80".parse().unwrap();
+        assert!(gate().check(&syn(&[elsewhere])).is_err());
+        let nobody = ChitchatId::new("nobody", 1, "10.0.0.1:80".parse().unwrap());
+        assert!(gate().check(&syn(&[nobody])).is_err());
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let gate = gate();
+        for node in 0..100 {
+            gate.check(&syn(&[id(node, 1)])).unwrap();
+        }
+        assert!(gate.check(&syn(&[id(100, 1)])).is_err());
+        gate.check(&syn(&[id(99, 1)])).unwrap();
+        gate.refresh(std::iter::empty());
+        let generation = |generation| gate.check(&syn(&[id(1, generation)]));
+        assert!((0..64).all(|number| generation(number).is_ok()));
+        assert!(generation(64).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_check_panic() {
+        let message = syn(&[id(1, 1), id(2, 1)]);
+        for end in 0..message.len() {
+            let _ = gate().check(&message[..end]);
+        }
+        assert!(gate().check(&[0; 70_000]).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! chitchat's transport: its datagrams travel as control messages between connected peers.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use chitchat::transport::{Socket, Transport};
+use chitchat::{ChitchatMessage, Deserializable as _, Serializable as _};
+use tokio::sync::{Mutex, mpsc};
+use wattle_contracts::control::Control;
+use wattle_contracts::id::{Digest, NodeId};
+
+use super::check::Gate;
+use crate::net::metrics::Metrics;
+use crate::net::peers::Peers;
+
+/// The address under which chitchat knows a node: made from its id, in the range for local use
+/// (RFC 4193), and never seen by a network.
+pub(in crate::net) fn synthetic(node: NodeId) -> SocketAddr {
+    let hash = Digest::of(node.as_bytes());
+    let mut bytes = hash.as_bytes().iter().copied();
+    let mut octets = [0u8; 16];
+    octets.iter_mut().zip(bytes.by_ref()).for_each(|(to, from)| *to = from);
+    if let Some(first) = octets.first_mut() {
+        *first = 0xfd;
+    }
+    let port = u16::from_le_bytes([bytes.next().unwrap_or(0), bytes.next().unwrap_or(0)]);
+    SocketAddr::new(Ipv6Addr::from(octets).into(), port.max(1))
+}
+
+/// Carries chitchat's messages. Outlives a chitchat that has to be started anew.
+#[derive(Clone)]
+pub(super) struct Carrier {
+    peers: Arc<Peers>,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    inbox: Arc<Mutex<mpsc::Receiver<(NodeId, Vec<u8>)>>>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Carrier {
+    pub(super) fn new(
+        peers: Arc<Peers>,
+        gate: Arc<Gate>,
+        metrics: Arc<Metrics>,
+        inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
+    ) -> Self {
+        let (inbox, turn) = (Arc::new(Mutex::new(inbox)), Arc::default());
+        Self { peers, gate, metrics, inbox, turn }
+    }
+
+    pub(super) fn connected(&self) -> Vec<NodeId> {
+        self.peers.connected()
+    }
+
+    /// Who gets a message for `to`. chitchat also picks nodes that this one has no connection
+    /// to; a greeting, which says the same to everybody, then goes to one that it has.
+    fn receiver(&self, to: SocketAddr, message: &ChitchatMessage) -> Option<NodeId> {
+        let exact = self.peers.by_gossip_address(to);
+        match message {
+            ChitchatMessage::Syn { .. } => exact.or_else(|| self.next_in_turn()),
+            _ => exact,
+        }
+    }
+
+    fn next_in_turn(&self) -> Option<NodeId> {
+        let connected = self.peers.connected();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        connected.get(turn.checked_rem(connected.len())?).copied()
+    }
+}
+
+#[async_trait]
+impl Transport for Carrier {
+    async fn open(&self, _: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Socket for Carrier {
+    async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        // Dropping is part of chitchat's life: it was made for UDP.
+        let sent = self.receiver(to, &message).is_some_and(|peer| {
+            let bytes = message.serialize_to_vec();
+            self.peers.tell(peer, Control::Gossip(bytes))
+        });
+        match sent {
+            true => self.metrics.gossip_sent.one(),
+            false => self.metrics.gossip_dropped.one(),
+        }
+        Ok(())
+    }
+
+    async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
+        let mut inbox = self.inbox.lock().await;
+        loop {
+            let Some((from, bytes)) = inbox.recv().await else {
+                // The mesh is going; chitchat is stopped by whoever started it.
+                return std::future::pending().await;
+            };
+            let message = self.gate.check(&bytes).and_then(|()| {
+                ChitchatMessage::deserialize(&mut bytes.as_slice())
+                    .map_err(|error| format!("{error:#}"))
+            });
+            match message {
+                Ok(message) => return Ok((synthetic(from), message)),
+                Err(why) => {
+                    self.metrics.gossip_refused.one();
+                    tracing::debug!(peer = %from, %why, "a message of gossip was refused");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_an_address_of_its_own_that_is_no_real_one() {
+        let addresses: std::collections::BTreeSet<_> =
+            (0..=255).map(|byte| synthetic(NodeId::from_bytes([byte; 32]))).collect();
+        assert_eq!(addresses.len(), 256);
+        assert!(addresses.iter().all(|address| address.to_string().starts_with("[fd")));
+    }
+}

@@ -1,0 +1,241 @@
+//! The handle by which everything above talks to the mesh.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use libp2p::Multiaddr;
+use tokio::sync::{mpsc, oneshot, watch};
+use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
+use wattle_contracts::control::Control;
+use wattle_contracts::id::{Digest, MeshId, NodeId};
+use wattle_contracts::record::{Record, RecordBody, RecordKey};
+
+use super::artifact::{self, Artifact};
+use super::body::BodyStream;
+use super::config::{MeshConfig, Timing};
+use super::driver::{self, Command};
+use super::error::{FetchError, MeshError, PutError, SayError};
+use super::gossip::Speaker;
+use super::metrics::{Metrics, MetricsSnapshot};
+use super::peers::Peers;
+use super::records::{Put, Records};
+use super::service::{RecordStore, Reply, Service};
+use super::statement::{About, AboutFact, Load, Runs, Topic};
+use super::view::View;
+
+/// Between two looks whether the calls under way are done.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// A node of the mesh, running. Cheap to clone; the mesh stops when the last clone is gone.
+#[derive(Clone)]
+pub struct Mesh {
+    inner: Arc<Inner>,
+}
+
+/// What the handle shares with its clones.
+pub(super) struct Inner {
+    pub(super) node: NodeId,
+    pub(super) mesh: MeshId,
+    pub(super) timing: Timing,
+    pub(super) peers: Arc<Peers>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) service: Arc<dyn Service>,
+    pub(super) speaker: Arc<Speaker>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) puts: mpsc::Sender<Put>,
+    pub(super) about: Arc<watch::Sender<AboutFact>>,
+    pub(super) listening: watch::Receiver<Vec<Multiaddr>>,
+    pub(super) view: watch::Receiver<Arc<View>>,
+    pub(super) records: watch::Receiver<Arc<Records>>,
+    pub(super) leaving: AtomicBool,
+}
+
+impl Mesh {
+    /// Joins the mesh: loads the records, listens, and begins to look for others. Returns once
+    /// the node listens.
+    pub async fn start(
+        config: MeshConfig,
+        store: Arc<dyn RecordStore>,
+        service: Arc<dyn Service>,
+    ) -> Result<Self, MeshError> {
+        let inner = driver::start(config, store, service).await?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// This node.
+    pub fn node_id(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// The mesh that it belongs to.
+    pub fn mesh_id(&self) -> MeshId {
+        self.inner.mesh
+    }
+
+    /// Where it listens.
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.inner.listening.borrow().clone()
+    }
+
+    /// Calls a component or provider on node `to`; on this node, without a detour. Dropping the
+    /// future gives the call up, and the callee stops. No later than `header.time_left` from now
+    /// there is an answer or an error.
+    pub async fn call(
+        &self,
+        to: NodeId,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let outcome = self.call_uncounted(to, header, payload, body).await;
+        let kind = outcome.as_ref().map(|_| ()).map_err(|error| error.kind);
+        self.inner.metrics.calls_out.count(kind);
+        outcome
+    }
+
+    async fn call_uncounted(
+        &self,
+        to: NodeId,
+        mut header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        if to == self.inner.node {
+            let time_left = header.time_left;
+            let work = self.inner.service.call(to, header, payload, body);
+            return tokio::time::timeout(time_left, work).await.unwrap_or_else(|_| {
+                let text = format!("it was not done within {time_left:?}");
+                Err(CallError::new(ErrorKind::Deadline, text))
+            });
+        }
+        if self.inner.leaving.load(Ordering::Relaxed) {
+            return Err(CallError::new(ErrorKind::Unreachable, "this node is shutting down"));
+        }
+        let link = match self.inner.peers.link(to) {
+            Some(link) => link,
+            None => {
+                let asked = Instant::now();
+                let patience = header.time_left.min(self.inner.timing.dial_wait);
+                let link = self.inner.peers.link_soon(to, patience).await;
+                header.time_left = header.time_left.saturating_sub(asked.elapsed());
+                link.ok_or_else(|| {
+                    let text = format!("there is no connection to {to}; the call was not begun");
+                    CallError::new(ErrorKind::Unreachable, text)
+                })?
+            }
+        };
+        link.call(header, payload, body).await
+    }
+
+    /// Fetches an artifact of at most `limit` bytes from node `from`. What is read from it is
+    /// checked against the digest when it ends.
+    pub async fn fetch_artifact(
+        &self,
+        from: NodeId,
+        digest: Digest,
+        limit: u64,
+    ) -> Result<Artifact, FetchError> {
+        let (answer, opened) = oneshot::channel();
+        let command = Command::OpenArtifact { node: from, answer };
+        let unreachable = |_| FetchError::Unreachable(from);
+        self.inner.commands.send(command).await.map_err(|_| FetchError::Unreachable(from))?;
+        let stream = opened.await.map_err(unreachable)?.map_err(|why| {
+            tracing::debug!(node = %from, %why, "no stream for an artifact");
+            FetchError::Unreachable(from)
+        })?;
+        artifact::fetch(from, stream, digest, limit, self.inner.metrics.clone()).await
+    }
+
+    /// What this node knows of all nodes now.
+    pub fn view(&self) -> Arc<View> {
+        self.inner.view.borrow().clone()
+    }
+
+    /// The same, as it changes.
+    pub fn watch_view(&self) -> watch::Receiver<Arc<View>> {
+        self.inner.view.clone()
+    }
+
+    /// Says what this node is.
+    pub fn say_about(&self, about: About) -> Result<(), SayError> {
+        let fact = AboutFact { about: about.clone(), ..self.inner.about.borrow().clone() };
+        // The driver says it, together with the addresses, which only it knows; but whoever says
+        // too much shall hear of it.
+        self.inner.speaker.sign(Topic::About, &fact).map_err(SayError::too_long)?;
+        self.inner.about.send_modify(|fact| fact.about = about);
+        Ok(())
+    }
+
+    /// Says what this node runs and holds.
+    pub fn say_runs(&self, runs: &Runs) -> Result<(), SayError> {
+        self.say(Topic::Runs, runs)
+    }
+
+    /// Says how busy this node is.
+    pub fn say_load(&self, load: &Load) -> Result<(), SayError> {
+        self.say(Topic::Load, load)
+    }
+
+    fn say<T: serde::Serialize>(&self, topic: Topic, statement: &T) -> Result<(), SayError> {
+        let said = self.inner.speaker.sign(topic, statement).map_err(SayError::too_long)?;
+        let command = Command::Say(Box::new(said));
+        self.inner.commands.try_send(command).map_err(|_| SayError::Busy)
+    }
+
+    /// Declares something: signs it as the newest statement on its key, writes it to disk, and
+    /// tells the others. When this returns, it is durable here; the others have it soon, or when
+    /// they are back.
+    pub async fn put_record(&self, key: RecordKey, body: RecordBody) -> Result<Record, PutError> {
+        let (answer, done) = oneshot::channel();
+        self.inner.puts.send(Put { key, body, answer }).await.map_err(|_| PutError::Stopped)?;
+        done.await.map_err(|_| PutError::Stopped)?
+    }
+
+    /// Every record that this node holds now.
+    pub fn records(&self) -> Arc<Records> {
+        self.inner.records.borrow().clone()
+    }
+
+    /// The same, as it changes.
+    pub fn watch_records(&self) -> watch::Receiver<Arc<Records>> {
+        self.inner.records.clone()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.inner.metrics.snapshot()
+    }
+
+    /// Leaves on purpose: takes no new calls, waits at most `drain` for those under way, says
+    /// goodbye and closes.
+    pub async fn leave(&self, drain: Duration) {
+        self.inner.leaving.store(true, Ordering::Relaxed);
+        let links = self.inner.peers.links();
+        for link in &links {
+            link.drain();
+        }
+        let idle = async {
+            while links.iter().any(|link| link.is_open() && !link.is_idle()) {
+                tokio::time::sleep(DRAIN_STEP).await;
+            }
+        };
+        if tokio::time::timeout(drain, idle).await.is_err() {
+            tracing::warn!(?drain, "calls are still under way; leaving nevertheless");
+        }
+        for node in self.inner.peers.connected() {
+            self.inner.peers.tell(node, Control::Goodbye);
+        }
+        let (done, stopped) = oneshot::channel();
+        if self.inner.commands.send(Command::Stop(done)).await.is_ok() {
+            let _ = stopped.await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mesh").field("node", &self.inner.node).finish_non_exhaustive()
+    }
+}

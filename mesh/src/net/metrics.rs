@@ -1,0 +1,136 @@
+//! What is counted. Counters only grow, and start at zero with the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wattle_contracts::call::ErrorKind;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of a running mesh node.
+        #[derive(Debug, Default)]
+        pub(super) struct Metrics {
+            $(pub(super) $name: Counter,)*
+            pub(super) calls_out: Outcomes,
+            pub(super) calls_in: Outcomes,
+        }
+
+        /// The counters of a mesh node at one moment.
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct MetricsSnapshot {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Calls from here to other nodes that ended.
+            pub calls_out: OutcomesSnapshot,
+            /// Calls from other nodes that ended here.
+            pub calls_in: OutcomesSnapshot,
+        }
+
+        impl Metrics {
+            pub(super) fn snapshot(&self) -> MetricsSnapshot {
+                MetricsSnapshot {
+                    $($name: self.$name.value(),)*
+                    calls_out: self.calls_out.snapshot(),
+                    calls_in: self.calls_in.snapshot(),
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Peers that this node refused to admit.
+    papers_refused,
+    /// Admissions that this node was refused.
+    refused_by_peers,
+    /// Admissions that broke off or took too long.
+    admissions_failed,
+    /// Connections that were admitted.
+    connections_opened,
+    /// Connections that ended.
+    connections_closed,
+    /// Streams closed because of what arrived on them.
+    malformed_streams,
+    /// Dials begun.
+    dials,
+    /// Dials that failed.
+    dials_failed,
+    /// Messages of gossip sent to peers.
+    gossip_sent,
+    /// Messages of gossip dropped: for nobody connected, or with a queue full.
+    gossip_dropped,
+    /// Messages of gossip refused, for what they claim.
+    gossip_refused,
+    /// How often gossip had to be started anew.
+    gossip_restarts,
+    /// Facts refused: not genuine, or older than what is known.
+    facts_refused,
+    /// Control messages dropped because a peer's queue was full.
+    control_dropped,
+    /// Records taken over from peers.
+    records_taken,
+    /// Records from peers that were refused.
+    records_refused,
+    /// Artifacts sent to peers.
+    artifacts_served,
+    /// Artifacts fetched from peers.
+    artifacts_fetched,
+}
+
+/// One counter.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn one(&self) {
+        self.add(1);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of how calls ended.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    succeeded: Counter,
+    failed: [Counter; ErrorKind::ALL.len()],
+}
+
+impl Outcomes {
+    pub(super) fn count<T>(&self, outcome: Result<T, ErrorKind>) {
+        match outcome {
+            Ok(_) => self.succeeded.one(),
+            Err(kind) => {
+                if let Some(at) = ErrorKind::ALL.iter().position(|known| *known == kind) {
+                    self.failed.get(at).map(Counter::one).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    fn snapshot(&self) -> OutcomesSnapshot {
+        let failed = ErrorKind::ALL.into_iter().zip(self.failed.iter().map(Counter::value));
+        OutcomesSnapshot { succeeded: self.succeeded.value(), failed: failed.collect() }
+    }
+}
+
+/// How many calls ended in which way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OutcomesSnapshot {
+    /// With a result.
+    pub succeeded: u64,
+    /// With an error, by its kind.
+    pub failed: Vec<(ErrorKind, u64)>,
+}
+
+impl OutcomesSnapshot {
+    /// How many ended with an error of this kind.
+    pub fn failed_with(&self, kind: ErrorKind) -> u64 {
+        self.failed.iter().filter(|(known, _)| *known == kind).map(|(_, count)| count).sum()
+    }
+}

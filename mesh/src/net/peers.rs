@@ -1,0 +1,133 @@
+//! The peers that this node can talk to now. Written by the driver, read by everybody else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use wattle_contracts::control::Control;
+use wattle_contracts::id::NodeId;
+
+use super::calls::Link;
+use super::gossip::synthetic;
+use super::metrics::Metrics;
+
+/// The connection to one peer that is used for what is new.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) link: Arc<Link>,
+    pub(super) control: mpsc::Sender<Control>,
+}
+
+/// Everybody who is connected.
+#[derive(Debug)]
+pub(super) struct Peers {
+    table: RwLock<Table>,
+    changes: watch::Sender<u64>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    peers: BTreeMap<NodeId, Peer>,
+    gossip: BTreeMap<SocketAddr, NodeId>,
+    /// Nodes to which a dial is under way.
+    dialling: BTreeSet<NodeId>,
+}
+
+impl Peers {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { table: RwLock::default(), changes: watch::channel(0).0, metrics }
+    }
+
+    pub(super) fn link(&self, node: NodeId) -> Option<Arc<Link>> {
+        self.read().peers.get(&node).map(|peer| peer.link.clone())
+    }
+
+    /// The link to `node`; if a dial is under way, also one that comes up within `patience`.
+    pub(super) async fn link_soon(&self, node: NodeId, patience: Duration) -> Option<Arc<Link>> {
+        let mut changes = self.changes.subscribe();
+        let wait = async {
+            loop {
+                changes.borrow_and_update();
+                if let Some(link) = self.link(node) {
+                    return Some(link);
+                }
+                if !self.read().dialling.contains(&node) || changes.changed().await.is_err() {
+                    return None;
+                }
+            }
+        };
+        tokio::time::timeout(patience, wait).await.ok().flatten()
+    }
+
+    /// Changes whenever somebody comes or goes.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn connected(&self) -> Vec<NodeId> {
+        self.read().peers.keys().copied().collect()
+    }
+
+    /// The connected node that gossip knows under this address.
+    pub(super) fn by_gossip_address(&self, address: SocketAddr) -> Option<NodeId> {
+        self.read().gossip.get(&address).copied()
+    }
+
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        self.read().peers.values().map(|peer| peer.link.clone()).collect()
+    }
+
+    /// Puts a message into the peer's queue. False if it is not connected or its queue is full.
+    pub(super) fn tell(&self, node: NodeId, message: Control) -> bool {
+        let queue = self.read().peers.get(&node).map(|peer| peer.control.clone());
+        let told = queue.map(|queue| queue.try_send(message).is_ok());
+        if told == Some(false) {
+            self.metrics.control_dropped.one();
+        }
+        told.unwrap_or(false)
+    }
+
+    /// Uses this connection for what is new; `None` when there is none left.
+    pub(super) fn set(&self, node: NodeId, peer: Option<Peer>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        match peer {
+            Some(peer) => {
+                table.peers.insert(node, peer);
+                table.gossip.insert(synthetic(node), node);
+            }
+            None => {
+                table.peers.remove(&node);
+                table.gossip.remove(&synthetic(node));
+            }
+        }
+        drop(table);
+        self.changed();
+    }
+
+    pub(super) fn set_dialling(&self, node: NodeId, dialling: bool) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        match dialling {
+            true => table.dialling.insert(node),
+            false => table.dialling.remove(&node),
+        };
+        drop(table);
+        self.changed();
+    }
+
+    /// Lets go of everybody.
+    pub(super) fn clear(&self) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Table::default();
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,73 @@
+//! What the node above lends to the mesh: something that answers calls, and a disk.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::AsyncRead;
+use wattle_contracts::call::{CallError, CallHeader};
+use wattle_contracts::id::{Digest, NodeId};
+use wattle_contracts::record::Record;
+
+use super::body::BodyStream;
+use super::error::StoreError;
+
+/// The result of a call that succeeded.
+#[derive(Debug, Default)]
+pub struct Reply {
+    /// The result, written as the call's header says.
+    pub payload: Bytes,
+    /// What follows the result, where the contract streams something.
+    pub body: Option<BodyStream>,
+}
+
+impl Reply {
+    /// A result without a stream.
+    pub fn new(payload: impl Into<Bytes>) -> Self {
+        Self { payload: payload.into(), body: None }
+    }
+
+    /// A result with a stream.
+    pub fn streaming(payload: impl Into<Bytes>, body: BodyStream) -> Self {
+        Self { payload: payload.into(), body: Some(body) }
+    }
+}
+
+/// Answers what other nodes ask.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// Answers a call from `from`. The future is dropped when the caller gives up, is cut off, or
+    /// when the deadline in the header has passed.
+    async fn call(
+        &self,
+        from: NodeId,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError>;
+
+    /// The artifact with this digest, if this node holds it.
+    async fn artifact(&self, digest: Digest) -> Option<ArtifactSource>;
+}
+
+/// An artifact that this node holds.
+pub struct ArtifactSource {
+    /// Its size, in bytes.
+    pub size: u64,
+    /// Its bytes.
+    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+impl std::fmt::Debug for ArtifactSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArtifactSource").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// Where this node keeps the records of the mesh. Called on threads that may block.
+pub trait RecordStore: Send + Sync + 'static {
+    /// Every record that was persisted, the newest of each key.
+    fn load(&self) -> Result<Vec<Record>, StoreError>;
+
+    /// Keeps `records`, each in the place of an older one of its key. They are on the disk when
+    /// this returns.
+    fn persist(&self, records: &[Record]) -> Result<(), StoreError>;
+}

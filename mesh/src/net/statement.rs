@@ -1,0 +1,67 @@
+//! What a node says of itself: the statements inside the signed facts of gossip.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wattle_contracts::id::{ComponentId, Digest};
+use wattle_contracts::record::Labels;
+
+/// What a node is. Changes rarely.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct About {
+    /// Its labels.
+    pub labels: Labels,
+    /// The version of its software.
+    pub version: String,
+    /// Where its HTTP gateway listens, if it has one.
+    pub http: Option<String>,
+}
+
+/// What a node runs and holds. Changes when something is placed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Runs {
+    /// The components and providers that it serves now.
+    pub components: Vec<ComponentId>,
+    /// The artifacts that it holds, and others may fetch.
+    pub artifacts: Vec<Digest>,
+}
+
+/// How busy a node is. Changes all the time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Load {
+    /// Calls under way.
+    pub busy: u32,
+    /// Calls that it takes at once.
+    pub capacity: u32,
+    /// Resident memory of its process, in bytes.
+    pub memory_bytes: u64,
+    /// Calls under way per component that it runs.
+    pub components: BTreeMap<ComponentId, u32>,
+}
+
+/// What is said on the topic `about`: what the node above says, and where it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct AboutFact {
+    pub(super) about: About,
+    pub(super) addresses: Vec<String>,
+}
+
+/// The topics of gossip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Topic {
+    About,
+    Runs,
+    Load,
+}
+
+impl Topic {
+    pub(super) const ALL: [Topic; 3] = [Topic::About, Topic::Runs, Topic::Load];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Topic::About => "about",
+            Topic::Runs => "runs",
+            Topic::Load => "load",
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What each path of the API does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wattle_contracts::artifact::MAX_ARTIFACT;
+use wattle_contracts::call::Source;
+use wattle_contracts::id::{AppName, ComponentId, Digest};
+use wattle_runtime::CallContext;
+
+use super::types::*;
+use crate::daemon::{ApplyError, ApplyRequest, LogLine, Node};
+use crate::state::StoreArtifactError;
+
+mod describe;
+
+#[derive(Clone)]
+struct Shared {
+    node: Arc<Node>,
+    stop: CancellationToken,
+}
+
+/// The API's paths.
+pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
+    Router::new()
+        .route("/v1/nodes", get(nodes))
+        .route("/v1/apps", get(apps).post(apply))
+        .route("/v1/apps/{name}", delete(remove))
+        .route("/v1/links", get(links))
+        .route("/v1/artifacts/{digest}", put(artifact))
+        .route("/v1/calls", post(call))
+        .route("/v1/logs", get(logs))
+        .route("/v1/metrics", get(metrics))
+        .fallback(async || failure(StatusCode::NOT_FOUND, "the API has no such path"))
+        .layer(DefaultBodyLimit::max(MAX_ARTIFACT))
+        .with_state(Shared { node, stop })
+}
+
+fn failure(status: StatusCode, error: impl ToString) -> Response {
+    (status, Json(ApiError { error: error.to_string(), kind: None })).into_response()
+}
+
+async fn nodes(State(shared): State<Shared>) -> Response {
+    match describe::nodes(&shared.node) {
+        Some(reply) => Json(reply).into_response(),
+        None => failure(StatusCode::SERVICE_UNAVAILABLE, "this node is still starting"),
+    }
+}
+
+async fn apps(State(shared): State<Shared>) -> Json<AppsReply> {
+    Json(describe::apps(&shared.node))
+}
+
+async fn links(State(shared): State<Shared>) -> Json<LinksReply> {
+    Json(describe::links(&shared.node))
+}
+
+async fn metrics(State(shared): State<Shared>) -> Json<MetricsReply> {
+    Json(describe::metrics(&shared.node))
+}
+
+async fn artifact(
+    State(shared): State<Shared>,
+    Path(digest): Path<String>,
+    bytes: Bytes,
+) -> Response {
+    let digest: Digest = match digest.parse() {
+        Ok(digest) => digest,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    let node = Arc::clone(&shared.node);
+    let kept = tokio::task::spawn_blocking(move || node.artifacts().put(digest, &bytes)).await;
+    match kept {
+        Ok(Ok(publisher)) => {
+            // Others are told that it can be fetched here.
+            shared.node.wake_scheduler();
+            Json(ArtifactReply { digest, publisher }).into_response()
+        }
+        Ok(Err(error @ StoreArtifactError::Disk(_))) => {
+            failure(StatusCode::INSUFFICIENT_STORAGE, error)
+        }
+        Ok(Err(error)) => failure(StatusCode::FORBIDDEN, error),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
+}
+
+async fn apply(
+    State(shared): State<Shared>,
+    request: Result<Json<ApplyRequest>, JsonRejection>,
+) -> Response {
+    let request = match request {
+        Ok(Json(request)) => request,
+        Err(error) => return failure(error.status(), error.body_text()),
+    };
+    match shared.node.apply(&request).await {
+        Ok(app) => Json(ApplyReply { app: app.name }).into_response(),
+        Err(error) => apply_failure(&error),
+    }
+}
+
+async fn remove(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
+    let name: AppName = match name.parse() {
+        Ok(name) => name,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    match shared.node.remove(&name).await {
+        Ok(()) => Json(ApplyReply { app: name }).into_response(),
+        Err(error) => apply_failure(&error),
+    }
+}
+
+fn apply_failure(error: &ApplyError) -> Response {
+    let status = match error {
+        ApplyError::Manifest(_) | ApplyError::Component { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        ApplyError::NoHome { .. } => StatusCode::CONFLICT,
+        ApplyError::NoSuchApp(_) => StatusCode::NOT_FOUND,
+        ApplyError::Node(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    failure(status, error)
+}
+
+async fn call(
+    State(shared): State<Shared>,
+    request: Result<Json<CallRequest>, JsonRejection>,
+) -> Response {
+    let request = match request {
+        Ok(Json(request)) => request,
+        Err(error) => return failure(error.status(), error.body_text()),
+    };
+    let deadline = Instant::now() + Duration::from_millis(request.timeout_millis);
+    let context = CallContext::new(Source::Operator, deadline);
+    let CallRequest { target, function, arguments, .. } = request;
+    match shared.node.wave(context, &target, &function, &arguments).await {
+        Ok(result) => Json(CallReply { result }).into_response(),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or_default();
+            (status, Json(ApiError::from(error))).into_response()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct LogsQuery {
+    /// How many old lines.
+    #[serde(default = "default_lines")]
+    lines: usize,
+    /// Whether to wait for new ones.
+    #[serde(default)]
+    follow: bool,
+    /// An app or a component; everything if it is left out.
+    of: Option<String>,
+}
+
+fn default_lines() -> usize {
+    100
+}
+
+async fn logs(State(shared): State<Shared>, Query(query): Query<LogsQuery>) -> Response {
+    let wanted = move |component: &ComponentId| match &query.of {
+        None => true,
+        Some(of) => component.app.as_str() == of || component.to_string() == *of,
+    };
+    let (old, live) = shared.node.logs().follow(query.lines);
+    let old: Vec<_> = old.into_iter().filter(|line| wanted(&line.component)).collect();
+    let old = futures::stream::iter(old).map(|line| json_line(&line));
+    if !query.follow {
+        return ndjson(Body::from_stream(old.map(Ok::<_, std::convert::Infallible>)));
+    }
+    let live = futures::stream::unfold((live, wanted), async |(mut live, wanted)| {
+        loop {
+            match live.recv().await {
+                Ok(line) if wanted(&line.component) => {
+                    return Some((json_line(&line), (live, wanted)));
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    let live = live.take_until(shared.stop.cancelled_owned());
+    ndjson(Body::from_stream(old.chain(live).map(Ok::<_, std::convert::Infallible>)))
+}
+
+fn json_line(line: &LogLine) -> String {
+    serde_json::to_string(line).unwrap_or_default() + "\n"
+}
+
+fn ndjson(body: Body) -> Response {
+    ([("content-type", "application/x-ndjson")], body).into_response()
+}

@@ -1,0 +1,146 @@
+//! The node's knowledge as the API tells it.
+
+use std::collections::BTreeMap;
+
+use wattle_contracts::id::{ComponentId, NodeId};
+use wattle_contracts::record::App;
+use wattle_mesh::core::placement;
+use wattle_mesh::net::{MetricsSnapshot, NodeView, View};
+
+use wattle_runtime::Allocator;
+
+use crate::api::types::*;
+use crate::daemon::{Node, homes, resident_memory};
+
+pub(super) fn nodes(node: &Node) -> Option<NodesReply> {
+    let mesh = node.mesh()?;
+    let view = mesh.view();
+    let nodes = view.nodes.values().map(describe).collect();
+    Some(NodesReply { mesh: mesh.mesh_id().to_string(), nodes })
+}
+
+fn describe(node: &NodeView) -> NodeInfo {
+    NodeInfo {
+        id: node.id,
+        is_self: node.is_self,
+        standing: node.standing.name().into(),
+        connected: node.connected,
+        rtt_micros: node.rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
+        addresses: node.addresses.iter().map(ToString::to_string).collect(),
+        found_by: node.found_by.name().into(),
+        labels: node.about.labels.clone(),
+        version: node.about.version.clone(),
+        http: node.about.http.clone(),
+        runs: node.runs.components.clone(),
+        busy: node.load.busy,
+        memory_bytes: node.load.memory_bytes,
+    }
+}
+
+pub(super) fn apps(node: &Node) -> AppsReply {
+    let table = node.table();
+    let view = node.mesh().map(|mesh| mesh.view()).unwrap_or_default();
+    AppsReply { apps: table.apps().map(|app| describe_app(node, app, &view)).collect() }
+}
+
+fn describe_app(node: &Node, app: &App, view: &View) -> AppInfo {
+    let statuses = node.running().statuses();
+    let homes = homes(view);
+    let components = app.components.iter().map(|(name, spec)| {
+        let id = ComponentId::new(app.name.clone(), name.clone());
+        let placed = placement::place(&id, spec, &homes);
+        ComponentInfo {
+            digest: spec.digest,
+            publisher: spec.publisher,
+            replicas: spec.replicas,
+            on: spec.on.clone(),
+            placed: placed.nodes,
+            running: running(view, &id),
+            shortfall: placed.reason.map(|reason| reason.to_string()),
+            here: statuses.get(&id).cloned(),
+            id,
+        }
+    });
+    let providers = app.providers.iter().map(|(name, spec)| ProviderInfo {
+        id: ComponentId::new(app.name.clone(), name.clone()),
+        contract: spec.kind.contract().into(),
+        home: spec.node,
+        on: spec.on.clone(),
+    });
+    AppInfo {
+        name: app.name.clone(),
+        components: components.collect(),
+        providers: providers.collect(),
+        http: app.http.clone(),
+    }
+}
+
+/// The nodes that are alive and say that they serve `id`.
+fn running(view: &View, id: &ComponentId) -> Vec<NodeId> {
+    view.alive()
+        .filter(|node| node.runs.components.binary_search(id).is_ok())
+        .map(|node| node.id)
+        .collect()
+}
+
+pub(super) fn links(node: &Node) -> LinksReply {
+    let table = node.table();
+    let view = node.mesh().map(|mesh| mesh.view()).unwrap_or_default();
+    let links = table.apps().flat_map(|app| {
+        app.links.iter().map(|link| {
+            let to = ComponentId::new(app.name.clone(), link.to.clone());
+            LinkInfo {
+                from: ComponentId::new(app.name.clone(), link.from.clone()),
+                contract: link.contract.clone(),
+                served_by: running(&view, &to),
+                to,
+            }
+        })
+    });
+    LinksReply { links: links.collect() }
+}
+
+pub(super) fn metrics(node: &Node) -> MetricsReply {
+    let counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
+    MetricsReply {
+        uptime_seconds: node.uptime().as_secs(),
+        memory_bytes: resident_memory(),
+        allocator: match node.engine().allocator() {
+            Allocator::Pooling { instances } => format!("pooling ({instances} instances)"),
+            Allocator::OnDemand { why } => format!("on demand: {why}"),
+        },
+        counters,
+    }
+}
+
+fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
+    let plain = [
+        ("papers_refused", mesh.papers_refused),
+        ("refused_by_peers", mesh.refused_by_peers),
+        ("admissions_failed", mesh.admissions_failed),
+        ("connections_opened", mesh.connections_opened),
+        ("connections_closed", mesh.connections_closed),
+        ("malformed_streams", mesh.malformed_streams),
+        ("dials", mesh.dials),
+        ("dials_failed", mesh.dials_failed),
+        ("gossip_sent", mesh.gossip_sent),
+        ("gossip_dropped", mesh.gossip_dropped),
+        ("gossip_refused", mesh.gossip_refused),
+        ("gossip_restarts", mesh.gossip_restarts),
+        ("facts_refused", mesh.facts_refused),
+        ("control_dropped", mesh.control_dropped),
+        ("records_taken", mesh.records_taken),
+        ("records_refused", mesh.records_refused),
+        ("artifacts_served", mesh.artifacts_served),
+        ("artifacts_fetched", mesh.artifacts_fetched),
+    ];
+    let mut counters: BTreeMap<String, u64> =
+        plain.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    for (direction, outcomes) in [("out", &mesh.calls_out), ("in", &mesh.calls_in)] {
+        counters.insert(format!("calls_{direction}{{outcome=\"ok\"}}"), outcomes.succeeded);
+        for (kind, count) in &outcomes.failed {
+            counters.insert(format!("calls_{direction}{{outcome=\"{kind}\"}}"), *count);
+        }
+    }
+    counters
+}

@@ -1,0 +1,159 @@
+//! What the API says, in both directions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wattle_contracts::call::{CallError, ErrorKind};
+use wattle_contracts::id::{AppName, ComponentId, ContractId, Digest, NodeId, PublisherKey};
+use wattle_contracts::record::{HttpRoute, Labels};
+
+use crate::daemon::Status;
+
+/// The answer to anything that failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ApiError {
+    /// For a person.
+    pub(crate) error: String,
+    /// Where a call failed: how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<ErrorKind>,
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        Self { kind: Some(error.kind), error: error.message }
+    }
+}
+
+/// This node and all that it knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NodesReply {
+    pub(crate) mesh: String,
+    pub(crate) nodes: Vec<NodeInfo>,
+}
+
+/// One node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NodeInfo {
+    pub(crate) id: NodeId,
+    /// Whether it is the node that answers.
+    #[serde(rename = "self")]
+    pub(crate) is_self: bool,
+    /// `alive`, `suspect`, `unreachable` or `left`.
+    pub(crate) standing: String,
+    pub(crate) connected: bool,
+    /// The measured round trip, in microseconds.
+    pub(crate) rtt_micros: Option<u64>,
+    pub(crate) addresses: Vec<String>,
+    /// How the answering node first heard of it.
+    pub(crate) found_by: String,
+    pub(crate) labels: Labels,
+    pub(crate) version: String,
+    /// Where it serves HTTP.
+    pub(crate) http: Option<String>,
+    /// The components and providers that it serves.
+    pub(crate) runs: Vec<ComponentId>,
+    /// Calls under way.
+    pub(crate) busy: u32,
+    /// Resident memory, in bytes.
+    pub(crate) memory_bytes: u64,
+}
+
+/// The declared apps.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AppsReply {
+    pub(crate) apps: Vec<AppInfo>,
+}
+
+/// One app.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AppInfo {
+    pub(crate) name: AppName,
+    pub(crate) components: Vec<ComponentInfo>,
+    pub(crate) providers: Vec<ProviderInfo>,
+    pub(crate) http: Vec<HttpRoute>,
+}
+
+/// One component.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ComponentInfo {
+    pub(crate) id: ComponentId,
+    pub(crate) digest: Digest,
+    pub(crate) publisher: PublisherKey,
+    pub(crate) replicas: u32,
+    pub(crate) on: Labels,
+    /// Where it belongs by the view of the node that answers.
+    pub(crate) placed: Vec<NodeId>,
+    /// Where it runs, by what the nodes say.
+    pub(crate) running: Vec<NodeId>,
+    /// Why it does not run as often as it should.
+    pub(crate) shortfall: Option<String>,
+    /// How it does on the node that answers, where it belongs there.
+    pub(crate) here: Option<Status>,
+}
+
+/// One provider.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProviderInfo {
+    pub(crate) id: ComponentId,
+    pub(crate) contract: String,
+    /// The node that holds its state.
+    pub(crate) home: Option<NodeId>,
+    pub(crate) on: Labels,
+}
+
+/// Where imports go.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LinksReply {
+    pub(crate) links: Vec<LinkInfo>,
+}
+
+/// One link.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LinkInfo {
+    pub(crate) from: ComponentId,
+    pub(crate) contract: ContractId,
+    pub(crate) to: ComponentId,
+    /// The nodes that serve it now.
+    pub(crate) served_by: Vec<NodeId>,
+}
+
+/// What `PUT /v1/artifacts/DIGEST` answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ArtifactReply {
+    pub(crate) digest: Digest,
+    pub(crate) publisher: PublisherKey,
+}
+
+/// What `POST /v1/apps` answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ApplyReply {
+    pub(crate) app: AppName,
+}
+
+/// A call by a person.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CallRequest {
+    pub(crate) target: ComponentId,
+    /// `name` or `contract#name`.
+    pub(crate) function: String,
+    /// WAVE text, separated by commas.
+    pub(crate) arguments: String,
+    pub(crate) timeout_millis: u64,
+}
+
+/// The result of a call.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CallReply {
+    /// WAVE text.
+    pub(crate) result: String,
+}
+
+/// What is counted on a node since it started.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetricsReply {
+    pub(crate) uptime_seconds: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) allocator: String,
+    pub(crate) counters: BTreeMap<String, u64>,
+}

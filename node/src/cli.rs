@@ -1,0 +1,139 @@
+//! The command line: one file for each verb.
+
+mod apply;
+mod apps;
+mod call;
+mod demo;
+mod inspect;
+mod keys;
+mod links;
+mod logs;
+mod mesh;
+mod metrics;
+mod nodes;
+mod output;
+mod rm;
+mod sign;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use apply::send as send_app;
+
+use crate::api::Client;
+use crate::home::Home;
+
+/// A brokerless mesh that runs signed WebAssembly components.
+#[derive(Parser)]
+#[command(name = "wattle", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs a node until it is told to stop.
+    Up(Box<up::Up>),
+    /// Makes a mesh, and admits nodes to it.
+    #[command(subcommand)]
+    Mesh(mesh::MeshVerb),
+    /// Shows this node's id, which is made now if there is none.
+    Id(keys::Id),
+    /// Makes publishers' keys.
+    #[command(subcommand)]
+    Key(keys::KeyVerb),
+    /// Signs a component.
+    Sign(sign::Sign),
+    /// Shows who signed a component, and what it imports and exports.
+    Inspect(inspect::Inspect),
+    /// Shows the nodes of the mesh.
+    Nodes(nodes::Nodes),
+    /// Declares an app in the mesh.
+    Apply(apply::Apply),
+    /// Shows the declared apps, and where they run.
+    Apps(apps::Apps),
+    /// Shows where imports go.
+    #[command(subcommand)]
+    Link(links::LinkVerb),
+    /// Calls a function of a component.
+    Call(call::Call),
+    /// Takes an app back.
+    Rm(rm::Rm),
+    /// Shows what this node's components log.
+    Logs(logs::LogsVerb),
+    /// Shows this node's counters.
+    Metrics(metrics::Metrics),
+    /// Shows a mesh at work on this machine: three nodes, an app, a cut, a heal.
+    Demo(demo::Demo),
+}
+
+/// Which node a verb speaks to, and how it answers.
+#[derive(Args)]
+struct NodeArgs {
+    /// The node's data folder.
+    #[arg(long, value_name = "FOLDER", default_value_os_t = Home::default_root())]
+    data: PathBuf,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl NodeArgs {
+    fn client(&self) -> Client {
+        Client::new(&self.data.join("api.sock"))
+    }
+}
+
+/// Runs the verb that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wattle: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<ExitCode> {
+    output::start_log(&verb);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = |outcome: Result<()>| outcome.map(|()| ExitCode::SUCCESS);
+    runtime.block_on(async {
+        match verb {
+            Verb::Up(verb) => done(verb.run().await),
+            Verb::Mesh(verb) => done(verb.run()),
+            Verb::Id(verb) => done(verb.run()),
+            Verb::Key(verb) => done(verb.run()),
+            Verb::Sign(verb) => done(verb.run()),
+            Verb::Inspect(verb) => done(verb.run()),
+            Verb::Nodes(verb) => done(verb.run().await),
+            Verb::Apply(verb) => done(verb.run().await),
+            Verb::Apps(verb) => done(verb.run().await),
+            Verb::Link(verb) => done(verb.run().await),
+            Verb::Call(verb) => done(verb.run().await),
+            Verb::Rm(verb) => done(verb.run().await),
+            Verb::Logs(verb) => done(verb.run().await),
+            Verb::Metrics(verb) => done(verb.run().await),
+            Verb::Demo(verb) => verb.run().await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

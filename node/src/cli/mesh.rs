@@ -1,0 +1,82 @@
+//! `wattle mesh init` and `wattle mesh admit`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use wattle_contracts::id::{MeshId, NodeId};
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::trust::Paper;
+use wattle_mesh::net::WallClock;
+
+use super::output::print;
+use crate::home;
+
+#[derive(Subcommand)]
+pub(super) enum MeshVerb {
+    /// Makes a mesh: a private key that admits nodes. Keep it offline.
+    Init(Init),
+    /// Admits a node: signs its paper.
+    Admit(Admit),
+}
+
+#[derive(Args)]
+pub(super) struct Init {
+    /// Where to write the mesh's private key.
+    #[arg(long, value_name = "FILE", default_value = "mesh.key")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct Admit {
+    /// The node's id, as `wattle id` shows it there.
+    node: NodeId,
+    /// The mesh's private key.
+    #[arg(long, value_name = "FILE", default_value = "mesh.key")]
+    key: PathBuf,
+    /// Where to write the paper.
+    #[arg(long, value_name = "FILE", default_value = "node.paper")]
+    out: PathBuf,
+    /// After how many days the paper runs out; never if it is left out.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: Option<u64>,
+}
+
+impl MeshVerb {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::Init(verb) => verb.run(),
+            Self::Admit(verb) => verb.run(),
+        }
+    }
+}
+
+impl Init {
+    fn run(self) -> Result<()> {
+        let key = SigningKey::generate()?;
+        home::write_private(&self.out, key.to_text().as_bytes())?;
+        let mesh = MeshId::from_bytes(key.public());
+        let out = self.out.display();
+        print(&format!(
+            "made {mesh}\nits private key is in {out}: whoever has it can admit nodes\n\
+             start a node with: wattle up --mesh-key {out}\n"
+        ))
+    }
+}
+
+impl Admit {
+    fn run(self) -> Result<()> {
+        let authority = home::read_key(&self.key)?;
+        let now = WallClock::default().now();
+        let expires = self.days.map(|days| now.plus(Duration::from_secs(days * 24 * 3600)));
+        let paper = Paper::issue(&authority, self.node, now, expires)?;
+        std::fs::write(&self.out, paper.to_text()?)
+            .with_context(|| format!("can't write {}", self.out.display()))?;
+        let out = self.out.display();
+        print(&format!(
+            "admitted {} to {}\nits paper is in {out}; there: wattle up --paper {out}\n",
+            self.node, paper.body.mesh
+        ))
+    }
+}

@@ -1,0 +1,21 @@
+//! A running node: what it is made of, how it starts, and how it stops.
+
+mod apply;
+mod calls;
+mod gateway;
+mod logs;
+mod node;
+mod outside;
+mod reach;
+mod running;
+mod scheduler;
+mod service;
+mod start;
+mod table;
+
+pub(crate) use apply::{ApplyError, ApplyRequest};
+pub(crate) use logs::LogLine;
+pub(crate) use node::{Node, resident_memory};
+pub(crate) use reach::homes;
+pub(crate) use running::Status;
+pub(crate) use start::{UpOptions, run};

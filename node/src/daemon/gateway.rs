@@ -1,0 +1,156 @@
+//! The HTTP server of a node: requests from outside the mesh, to whatever component their host
+//! and path belong to, wherever that runs.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use http::{Request, Response, Uri, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wattle_contracts::call::{CallError, ErrorKind, Source};
+use wattle_runtime::{CallContext, HttpBody};
+
+use super::node::Node;
+use crate::providers::http_message::error_response;
+
+/// Connections at once; more wait in the system's queue.
+const CONNECTIONS: usize = 4096;
+/// A client has so long for the head of its request.
+const HEAD: Duration = Duration::from_secs(15);
+
+/// Listens for requests.
+pub(crate) struct Gateway {
+    listener: TcpListener,
+    timeout: Duration,
+}
+
+impl Gateway {
+    /// Listens on `address`. Each request has `timeout` to be answered.
+    pub(crate) async fn bind(address: SocketAddr, timeout: Duration) -> Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("can't serve HTTP on {address}; name another address with --http")
+        })?;
+        Ok(Self { listener, timeout })
+    }
+
+    /// The address it listens on.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        self.listener.local_addr().context("can't read the HTTP server's address")
+    }
+
+    /// Serves until `stop`, then finishes the requests under way.
+    pub(crate) async fn serve(self, node: Arc<Node>, stop: CancellationToken) {
+        let graceful = GracefulShutdown::new();
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut server = auto::Builder::new(TokioExecutor::new());
+        server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).half_close(true);
+        server.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(20)));
+        loop {
+            let Some((stream, permit)) = self.accept(&connections, &stop).await else { break };
+            let node = Arc::clone(&node);
+            let timeout = self.timeout;
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let node = Arc::clone(&node);
+                async move { Ok::<_, Infallible>(handle(&node, timeout, request).await) }
+            });
+            let connection = server.serve_connection(TokioIo::new(stream), answer).into_owned();
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "an HTTP connection broke off");
+                }
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        graceful.shutdown().await;
+    }
+
+    async fn accept(
+        &self,
+        connections: &Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) -> Option<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+        let next = async {
+            loop {
+                let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+                match self.listener.accept().await {
+                    Ok((stream, _)) => {
+                        // Small answers must not wait for more to send with them.
+                        if let Err(error) = stream.set_nodelay(true) {
+                            tracing::debug!(%error, "can't send at once on an HTTP connection");
+                        }
+                        return Some((stream, permit));
+                    }
+                    Err(error) => {
+                        // Out of file handles, usually: wait until some are free again.
+                        tracing::warn!(%error, "can't accept an HTTP connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => None,
+            next = next => next,
+        }
+    }
+}
+
+async fn handle(
+    node: &Arc<Node>,
+    timeout: Duration,
+    request: Request<Incoming>,
+) -> Response<HttpBody> {
+    let outcome = match to_absolute(request) {
+        Ok(request) => route(node, timeout, request).await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| {
+        tracing::debug!(%error, "a request failed");
+        error_response(&error)
+    })
+}
+
+async fn route(
+    node: &Arc<Node>,
+    timeout: Duration,
+    request: Request<HttpBody>,
+) -> Result<Response<HttpBody>, CallError> {
+    let table = node.table();
+    let host = request.uri().host().unwrap_or("");
+    let Some(target) = table.route(host, request.uri().path()) else {
+        let message = format!("no route for `{host}{}`", request.uri().path());
+        return Err(CallError::new(ErrorKind::NotLinked, message));
+    };
+    let context = CallContext::new(Source::Gateway, Instant::now() + timeout);
+    node.http(context, target, request).await
+}
+
+/// A component sees the whole target, as `wasi:http` wants it: HTTP/1 sends the host apart.
+fn to_absolute(request: Request<Incoming>) -> Result<Request<HttpBody>, CallError> {
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.authority().is_none() {
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = Uri::builder()
+            .scheme("http")
+            .authority(host.unwrap_or("localhost"))
+            .path_and_query(path)
+            .build()
+            .map_err(|_| {
+                CallError::new(ErrorKind::NotLinked, "the request's Host header is malformed")
+            })?;
+    }
+    Ok(Request::from_parts(parts, HttpBody::new(body)))
+}

@@ -1,0 +1,170 @@
+//! The parts of a running node, as all of it sees them.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wattle_contracts::id::{Digest, NodeId, PublisherKey};
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::record::Labels;
+use wattle_mesh::net::Mesh;
+use wattle_runtime::{CacheConfig, Engine, EngineConfig};
+
+use super::logs::Logs;
+use super::reach::Routes;
+use super::running::Running;
+use super::table::Table;
+use crate::home::{self, Home};
+use crate::providers::http_client::HttpClient;
+use crate::state::{ArtifactStore, Database, KeyValueTables, RecordTable};
+
+/// How many component instances may live at once on a node.
+pub(super) const INSTANCES: u32 = 1000;
+
+/// A running node. Everything in it may be used from any task.
+pub(crate) struct Node {
+    id: NodeId,
+    labels: Labels,
+    started: Instant,
+    engine: Engine,
+    artifacts: ArtifactStore,
+    keyvalue: KeyValueTables,
+    http_client: HttpClient,
+    logs: Logs,
+    running: Running,
+    routes: Routes,
+    table: RwLock<Arc<Table>>,
+    /// Set once, right after the node is made: the mesh needs the node to answer calls.
+    mesh: OnceLock<Mesh>,
+    /// Wakes the scheduler.
+    reschedule: Notify,
+}
+
+impl Node {
+    /// A node on the data folder `home`. It does nothing until the mesh is attached.
+    pub(crate) fn new(
+        home: &Home,
+        key: &SigningKey,
+        labels: Labels,
+        trusted: Vec<PublisherKey>,
+    ) -> Result<(Arc<Self>, RecordTable)> {
+        let database = Database::open(&home.database())?;
+        let cache = CacheConfig {
+            directory: home.code_cache(),
+            limit: CacheConfig::LIMIT,
+            secret: cache_secret(key),
+        };
+        let engine = Engine::new(EngineConfig {
+            instances: INSTANCES,
+            cache: Some(cache),
+            ..EngineConfig::default()
+        })
+        .context("can't start the WebAssembly engine")?;
+        let node = Self {
+            id: home::node_id(key),
+            labels,
+            started: Instant::now(),
+            engine,
+            artifacts: ArtifactStore::open(home.artifacts(), trusted)?,
+            keyvalue: KeyValueTables::new(database.clone()),
+            http_client: HttpClient::new()?,
+            logs: Logs::new(),
+            running: Running::default(),
+            routes: Routes::new(),
+            table: RwLock::default(),
+            mesh: OnceLock::new(),
+            reschedule: Notify::new(),
+        };
+        Ok((Arc::new(node), RecordTable::new(database)))
+    }
+
+    pub(super) fn attach(&self, mesh: Mesh) {
+        if self.mesh.set(mesh).is_err() {
+            tracing::error!("a second mesh was attached to the node; the first one stays");
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether this node carries all of `wanted`.
+    pub(crate) fn carries(&self, wanted: &Labels) -> bool {
+        wanted.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
+    pub(crate) fn uptime(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn artifacts(&self) -> &ArtifactStore {
+        &self.artifacts
+    }
+
+    pub(crate) fn keyvalue(&self) -> &KeyValueTables {
+        &self.keyvalue
+    }
+
+    pub(crate) fn http_client(&self) -> &HttpClient {
+        &self.http_client
+    }
+
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    pub(super) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The declared apps as they are now.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_table(&self, table: Table) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    }
+
+    /// Makes the scheduler look again.
+    pub(crate) fn wake_scheduler(&self) {
+        self.reschedule.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.reschedule.notified().await;
+    }
+
+    /// The mesh; `None` while the node is still starting.
+    pub(crate) fn mesh(&self) -> Option<&Mesh> {
+        self.mesh.get()
+    }
+}
+
+/// Signs the compiled code on disk. Nobody without the node's key can make it.
+fn cache_secret(key: &SigningKey) -> [u8; 32] {
+    let text = b"wattle code cache v1\0".as_slice();
+    *Digest::of(&[text, key.seed()].concat()).as_bytes()
+}
+
+/// How much memory this process has in RAM, in bytes (proc(5)); 0 where the system does not say.
+pub(crate) fn resident_memory() -> u64 {
+    let pages = std::fs::read_to_string(Path::new("/proc/self/statm"))
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}

@@ -1,0 +1,219 @@
+//! From a name to a node: which nodes could answer a call, which of them gets it, and what the
+//! caller is told when none can.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use tokio::time::Instant;
+use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
+use wattle_contracts::id::{ComponentId, ContractId, NodeId};
+use wattle_contracts::record::Labels;
+use wattle_mesh::core::placement::{self, Candidate as Home};
+use wattle_mesh::core::routing::{Candidate, Router};
+use wattle_mesh::core::time::Time;
+use wattle_mesh::net::{BodyStream, NodeView, Reply, View};
+use wattle_runtime::CallContext;
+
+use super::node::Node;
+use super::table::{Table, Target};
+
+/// The router of this node, and its source of randomness.
+pub(super) struct Routes {
+    state: Mutex<(Router, SmallRng)>,
+}
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new((Router::new(), SmallRng::from_os_rng())) }
+    }
+}
+
+/// A call under way, as the router counts it. A caller that goes away without an answer has not
+/// learned anything about the node.
+struct UnderWay<'a> {
+    routes: &'a Routes,
+    now: Time,
+    node: NodeId,
+    outcome: Result<(), ErrorKind>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut state = self.routes.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.ended(self.now, self.node, self.outcome);
+    }
+}
+
+impl Node {
+    /// The head of a call that this node passes on or begins.
+    pub(crate) fn header(
+        &self,
+        context: &CallContext,
+        target: &ComponentId,
+        contract: &ContractId,
+        function: &str,
+        encoding: Encoding,
+    ) -> CallHeader {
+        CallHeader {
+            time_left: context.deadline.saturating_duration_since(Instant::now()),
+            trace: context.trace,
+            source: context.source.clone(),
+            target: target.clone(),
+            contract: contract.clone(),
+            function: function.into(),
+            encoding,
+            hops: context.hops.saturating_add(1),
+        }
+    }
+
+    /// Calls the header's target on the best node that serves it.
+    pub(crate) async fn send(
+        &self,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let to = self.choose(&header.target)?;
+        self.send_to(to, header, payload, body).await
+    }
+
+    /// Calls the header's target on `to`.
+    pub(crate) async fn send_to(
+        &self,
+        to: NodeId,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let mesh = self
+            .mesh()
+            .ok_or_else(|| CallError::new(ErrorKind::Unreachable, "this node is still starting"))?;
+        let mut call = UnderWay {
+            routes: self.routes(),
+            now: self.now(),
+            node: to,
+            outcome: Err(ErrorKind::Cancelled),
+        };
+        let target = header.target.clone();
+        {
+            let mut state = call.routes.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.0.began(to);
+        }
+        let outcome = mesh.call(to, header, payload, body).await;
+        call.now = self.now();
+        call.outcome = outcome.as_ref().map(drop).map_err(|error| error.kind);
+        outcome.map_err(|error| name_target(error, &target, to))
+    }
+
+    fn choose(&self, target: &ComponentId) -> Result<NodeId, CallError> {
+        let table = self.table();
+        let wanted = table.target(target)?;
+        let unreachable = |message| CallError::new(ErrorKind::Unreachable, message);
+        let mesh = self.mesh().ok_or_else(|| unreachable("this node is still starting".into()))?;
+        let view = mesh.view();
+        let serves = |node: &NodeView| match &wanted {
+            Target::Component(_) => node.runs.components.binary_search(target).is_ok(),
+            Target::Provider(spec) => match spec.node {
+                Some(home) => home == node.id,
+                None => carries(&node.about.labels, &spec.on),
+            },
+        };
+        let candidates: Vec<Candidate> = view
+            .nodes
+            .values()
+            .filter(|node| !node.is_self && node.connected && serves(node))
+            .map(|node| Candidate {
+                node: node.id,
+                rtt: node.rtt,
+                busy: node.load.components.get(target).copied().unwrap_or(0),
+            })
+            .collect();
+        let mut state = self.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (router, random) = &mut *state;
+        router
+            .pick(self.now(), &candidates, random)
+            .ok_or_else(|| unreachable(explain(target, &table, &view, serves)))
+    }
+
+    /// What of `table` belongs on this node now.
+    pub(super) fn share(&self, table: &Table) -> Vec<ComponentId> {
+        match self.mesh() {
+            Some(mesh) => {
+                let view = mesh.view();
+                placement::share(self.id(), table.apps(), &homes(&view))
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The node that shall hold the state of a provider, chosen when its app is declared.
+    pub(super) fn choose_home(&self, provider: &ComponentId, on: &Labels) -> Option<NodeId> {
+        let view = self.mesh()?.view();
+        placement::choose_home(provider, on, &homes(&view))
+    }
+
+    fn now(&self) -> Time {
+        Time::since_start(self.started().elapsed())
+    }
+}
+
+/// The nodes that something may be placed on.
+pub(crate) fn homes(view: &View) -> Vec<Home<'_>> {
+    view.alive().map(|node| Home { node: node.id, labels: &node.about.labels }).collect()
+}
+
+fn carries(labels: &Labels, wanted: &Labels) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// Why nobody can be called, for a person.
+fn explain(
+    target: &ComponentId,
+    table: &Table,
+    view: &View,
+    serves: impl Fn(&NodeView) -> bool,
+) -> String {
+    let away: Vec<String> = view
+        .nodes
+        .values()
+        .filter(|node| !node.is_self && serves(node))
+        .map(|node| format!("{} ({})", node.id.short(), node.standing.name()))
+        .collect();
+    if !away.is_empty() {
+        return format!(
+            "`{target}` is on {}, which can't be reached from here now",
+            away.join(", ")
+        );
+    }
+    let placed = match table.target(target) {
+        Ok(Target::Component(spec)) => {
+            let placement = placement::place(target, spec, &homes(view));
+            match placement.reason {
+                Some(shortfall) => shortfall.to_string(),
+                None => "it is being started".into(),
+            }
+        }
+        Ok(Target::Provider(spec)) => match spec.node {
+            Some(home) => format!("its home {} is not known here", home.short()),
+            None => "no node that is known carries its labels".into(),
+        },
+        Err(error) => error.message,
+    };
+    format!("`{target}` runs on no node that is known here: {placed}")
+}
+
+/// Says which target and node an error of the way there was about; an error of the callee itself
+/// speaks for itself.
+fn name_target(error: CallError, target: &ComponentId, node: NodeId) -> CallError {
+    match error.kind {
+        ErrorKind::Unreachable | ErrorKind::Overloaded | ErrorKind::Deadline
+            if !error.message.contains(&target.to_string()) =>
+        {
+            let message = format!("`{target}` on {}: {}", node.short(), error.message);
+            CallError::new(error.kind, message)
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,85 @@
+//! The components that run on this node, and how those that should are doing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use wattle_contracts::id::ComponentId;
+use wattle_contracts::record::ComponentSpec;
+use wattle_runtime::Actor;
+
+/// How a component that belongs on this node is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state", content = "why")]
+pub(crate) enum Status {
+    /// Being fetched, verified or compiled.
+    Starting,
+    /// Answering calls.
+    Running,
+    /// It could not be started; it is tried again.
+    Failed(String),
+}
+
+struct Entry {
+    actor: Arc<Actor>,
+    spec: ComponentSpec,
+}
+
+/// The running components. Looked at on each call.
+#[derive(Default)]
+pub(crate) struct Running {
+    actors: RwLock<HashMap<ComponentId, Entry>>,
+    statuses: RwLock<BTreeMap<ComponentId, Status>>,
+}
+
+impl Running {
+    pub(crate) fn actor(&self, id: &ComponentId) -> Option<Arc<Actor>> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        actors.get(id).map(|entry| Arc::clone(&entry.actor))
+    }
+
+    /// Whether `id` runs as `spec` says.
+    pub(crate) fn is_current(&self, id: &ComponentId, spec: &ComponentSpec) -> bool {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        actors.get(id).is_some_and(|entry| entry.spec == *spec)
+    }
+
+    /// Puts an actor in the place of an earlier one of the same name. Calls under way in that
+    /// one are finished by it.
+    pub(crate) fn insert(&self, id: ComponentId, spec: ComponentSpec, actor: Arc<Actor>) {
+        self.set_status(id.clone(), Status::Running);
+        let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
+        actors.insert(id, Entry { actor, spec });
+    }
+
+    pub(crate) fn set_status(&self, id: ComponentId, status: Status) {
+        self.statuses.write().unwrap_or_else(PoisonError::into_inner).insert(id, status);
+    }
+
+    /// Stops what `keep` does not want, and says what that was.
+    pub(crate) fn retain(&self, keep: impl Fn(&ComponentId) -> bool) -> Vec<ComponentId> {
+        let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> = actors.keys().filter(|id| !keep(id)).cloned().collect();
+        actors.retain(|id, _| keep(id));
+        self.statuses.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(id));
+        gone
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ComponentId> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ids: Vec<_> = actors.keys().cloned().collect();
+        ids.sort();
+        ids
+    }
+
+    /// How many calls are under way in each component.
+    pub(crate) fn load(&self) -> BTreeMap<ComponentId, u32> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let busy = |actor: &Actor| u32::try_from(actor.in_flight()).unwrap_or(u32::MAX);
+        actors.iter().map(|(id, entry)| (id.clone(), busy(&entry.actor))).collect()
+    }
+
+    pub(crate) fn statuses(&self) -> BTreeMap<ComponentId, Status> {
+        self.statuses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,233 @@
+//! Makes true on this node what the records and the placement say: what belongs here runs here,
+//! and nothing else does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
+use wattle_contracts::artifact::MAX_ARTIFACT;
+use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
+use wattle_contracts::record::ComponentSpec;
+use wattle_mesh::net::{Load, Mesh, Runs};
+use wattle_runtime::{Actor, ActorConfig, Component, Limits};
+
+use super::node::{INSTANCES, Node, resident_memory};
+use super::outside::NodeOutside;
+use super::running::Status;
+use super::table::Table;
+
+/// What failed is tried again after so long.
+const RETRY: Duration = Duration::from_secs(3);
+/// How often the load is told.
+const LOAD: Duration = Duration::from_secs(2);
+
+/// How often artifacts that no app needs are looked for, and how long each is kept all the same.
+const PRUNE: Duration = Duration::from_secs(3600);
+
+/// Keeps this node at its share until `stop`.
+pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
+    let mut records = mesh.watch_records();
+    let mut view = mesh.watch_view();
+    let mut load = tokio::time::interval(LOAD);
+    load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut prune = tokio::time::interval(PRUNE);
+    let mut said = None;
+    loop {
+        let settled = settle(&node, &mesh, &mut said).await;
+        let retry = async {
+            match settled {
+                true => std::future::pending().await,
+                false => tokio::time::sleep(RETRY).await,
+            }
+        };
+        tokio::pin!(retry);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = records.changed() => if changed.is_err() { return } else { break },
+                changed = view.changed() => if changed.is_err() { return } else { break },
+                () = node.woken() => break,
+                () = &mut retry => break,
+                _ = load.tick() => say_load(&node, &mesh),
+                _ = prune.tick() => prune_artifacts(&node),
+            }
+        }
+    }
+}
+
+/// Brings this node to its share. `false` when something failed and is worth another try.
+async fn settle(node: &Arc<Node>, mesh: &Mesh, said: &mut Option<Runs>) -> bool {
+    node.set_table(Table::new(mesh.records().iter()));
+    let table = node.table();
+    let share: BTreeSet<ComponentId> = node.share(&table).into_iter().collect();
+    for gone in node.running().retain(|id| share.contains(id)) {
+        tracing::info!(component = %gone, "stopped");
+    }
+    let mut settled = true;
+    for id in share {
+        let Some(spec) = table.app(&id.app).and_then(|app| app.components.get(&id.name)) else {
+            continue;
+        };
+        if node.running().is_current(&id, spec) {
+            continue;
+        }
+        match start(node, mesh, &id, spec).await {
+            Ok(()) => tracing::info!(component = %id, digest = %spec.digest, "started"),
+            Err(why) => {
+                tracing::warn!(component = %id, why, "can't start; trying again");
+                node.running().set_status(id.clone(), Status::Failed(why));
+                settled = false;
+            }
+        }
+    }
+    let runs = runs(node, &table);
+    if said.as_ref() != Some(&runs) {
+        match mesh.say_runs(&runs) {
+            Ok(()) => *said = Some(runs),
+            Err(error) => {
+                tracing::warn!(%error, "can't tell the others what runs here; trying again");
+                settled = false;
+            }
+        }
+    }
+    settled
+}
+
+/// What this node tells the others that it runs and holds.
+fn runs(node: &Node, table: &Table) -> Runs {
+    let here = node.id();
+    let providers = table.apps().flat_map(|app| {
+        app.providers
+            .iter()
+            .filter(move |(_, spec)| spec.node == Some(here))
+            .map(|(name, _)| ComponentId::new(app.name.clone(), name.clone()))
+    });
+    let mut components: Vec<_> = node.running().ids().into_iter().chain(providers).collect();
+    components.sort();
+    let mut artifacts = node.artifacts().list();
+    artifacts.sort();
+    Runs { components, artifacts }
+}
+
+fn prune_artifacts(node: &Node) {
+    let table = node.table();
+    let specs = table.apps().flat_map(|app| app.components.values());
+    let needed: BTreeSet<Digest> = specs.map(|spec| spec.digest).collect();
+    node.artifacts().prune(|digest| needed.contains(&digest), PRUNE);
+}
+
+fn say_load(node: &Node, mesh: &Mesh) {
+    let components = node.running().load();
+    let load = Load {
+        busy: components.values().sum(),
+        capacity: INSTANCES,
+        memory_bytes: resident_memory(),
+        components,
+    };
+    if let Err(error) = mesh.say_load(&load) {
+        tracing::debug!(%error, "the load was not told this time");
+    }
+}
+
+async fn start(
+    node: &Arc<Node>,
+    mesh: &Mesh,
+    id: &ComponentId,
+    spec: &ComponentSpec,
+) -> Result<(), String> {
+    node.running().set_status(id.clone(), Status::Starting);
+    let found = match load(node, spec.digest).await? {
+        Some(found) => found,
+        None => {
+            fetch(node, mesh, spec.digest).await?;
+            load(node, spec.digest).await?.ok_or("its file vanished from this node's disk")?
+        }
+    };
+    let config = ActorConfig { id: id.clone(), config: spec.config.clone(), limits: limits(spec) };
+    let outside = Arc::new(NodeOutside { node: Arc::downgrade(node) });
+    let actor = Actor::new(&found.component, config, outside).map_err(|error| error.to_string())?;
+    node.running().insert(id.clone(), spec.clone(), actor);
+    Ok(())
+}
+
+/// A component that is verified and compiled.
+pub(super) struct Loaded {
+    pub(super) component: Component,
+    pub(super) publisher: PublisherKey,
+    pub(super) size: u64,
+}
+
+/// Verifies and compiles the artifact `digest`, if this node holds it.
+pub(super) async fn load(node: &Arc<Node>, digest: Digest) -> Result<Option<Loaded>, String> {
+    let node = Arc::clone(node);
+    let work = move || {
+        let Some((bytes, publisher)) =
+            node.artifacts().load(digest).map_err(|error| error.to_string())?
+        else {
+            return Ok(None);
+        };
+        let component =
+            Component::load(node.engine(), &digest, &bytes).map_err(|error| error.to_string())?;
+        Ok(Some(Loaded { component, publisher, size: bytes.len() as u64 }))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+}
+
+/// Brings an artifact here from whichever node holds it.
+async fn fetch(node: &Arc<Node>, mesh: &Mesh, digest: Digest) -> Result<(), String> {
+    let view = mesh.view();
+    let holders: Vec<NodeId> = view
+        .nodes
+        .values()
+        .filter(|other| !other.is_self && other.connected && other.runs.artifacts.contains(&digest))
+        .map(|other| other.id)
+        .collect();
+    let mut why = format!("no node that can be reached holds {digest}");
+    for holder in holders {
+        match fetch_from(node, mesh, holder, digest).await {
+            Ok(()) => return Ok(()),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+async fn fetch_from(
+    node: &Arc<Node>,
+    mesh: &Mesh,
+    holder: NodeId,
+    digest: Digest,
+) -> Result<(), String> {
+    let mut source = mesh
+        .fetch_artifact(holder, digest, MAX_ARTIFACT as u64)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    source
+        .read_to_end(&mut bytes)
+        .await
+        .map_err(|error| format!("fetching {digest} from {holder} failed: {error}"))?;
+    let node = Arc::clone(node);
+    let keep = move || node.artifacts().put(digest, &bytes).map(drop);
+    tokio::task::spawn_blocking(keep)
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
+}
+
+/// The limits of a component: what it declares, else the runtime's defaults.
+pub(super) fn limits(spec: &ComponentSpec) -> Limits {
+    let defaults = Limits::default();
+    let declared = &spec.limits;
+    Limits {
+        memory: declared
+            .memory_bytes
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(defaults.memory),
+        time: declared.time.unwrap_or(defaults.time),
+        concurrency: declared.concurrency.map_or(defaults.concurrency, |count| count as usize),
+        ..defaults
+    }
+}

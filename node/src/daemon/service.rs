@@ -1,0 +1,153 @@
+//! Calls that come from other nodes.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
+use wattle_contracts::id::{Digest, NodeId};
+use wattle_contracts::record::{ProviderKind, ProviderSpec};
+use wattle_contracts::wire;
+use wattle_mesh::net::{ArtifactSource, BodyStream, Reply, Service};
+use wattle_runtime::{CallContext, HttpOutError, HttpTimeouts};
+
+use super::calls::{ANY, wave_here};
+use super::node::Node;
+use super::table::Target;
+use crate::providers::http_message;
+
+/// Answers other nodes on behalf of this one.
+pub(crate) struct NodeService {
+    pub(crate) node: Weak<Node>,
+}
+
+#[async_trait]
+impl Service for NodeService {
+    async fn call(
+        &self,
+        _from: NodeId,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
+        self.node.upgrade().ok_or_else(stopping)?.serve(header, payload, body).await
+    }
+
+    async fn artifact(&self, digest: Digest) -> Option<ArtifactSource> {
+        let (size, file) = self.node.upgrade()?.artifacts().file(digest)?;
+        Some(ArtifactSource { size, reader: Box::new(tokio::fs::File::from_std(file)) })
+    }
+}
+
+impl Node {
+    /// Answers a call for something that is on this node. It is not passed on: the caller's node
+    /// chose this one, and knows better where else to go.
+    async fn serve(
+        self: &Arc<Self>,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        if header.hops > CallHeader::MAX_HOPS {
+            let message = format!("the call has passed {} nodes: it goes round", header.hops);
+            return Err(CallError::new(ErrorKind::NotAllowed, message));
+        }
+        let table = self.table();
+        table.check_call(&header.source, &header.target, &header.contract)?;
+        match table.target(&header.target)? {
+            Target::Provider(spec) => self.serve_provider(spec, header, payload, body).await,
+            Target::Component(_) => self.serve_component(header, payload, body).await,
+        }
+    }
+
+    async fn serve_component(
+        &self,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let target = &header.target;
+        let actor = self.running().actor(target).ok_or_else(|| {
+            let message = format!("`{target}` does not run on node {} (any more)", self.id());
+            CallError::new(ErrorKind::Unreachable, message)
+        })?;
+        let context = context_of(&header);
+        match header.encoding {
+            Encoding::Values => actor
+                .call(context, &header.contract, &header.function, &payload)
+                .await
+                .map(Reply::new),
+            Encoding::Wave => {
+                let named = Some(&header.contract).filter(|contract| contract.to_string() != ANY);
+                let arguments = std::str::from_utf8(&payload).map_err(|_| {
+                    CallError::new(ErrorKind::Internal, "the arguments are no text")
+                })?;
+                let result = wave_here(&actor, context, named, &header.function, arguments).await?;
+                Ok(Reply::new(result))
+            }
+            Encoding::Message => {
+                let request = http_message::request_in(&payload, body)?;
+                let (payload, body) =
+                    http_message::response_out(actor.http(context, request).await?)?;
+                Ok(Reply { payload, body })
+            }
+        }
+    }
+
+    async fn serve_provider(
+        self: &Arc<Self>,
+        spec: &ProviderSpec,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let provider = &header.target;
+        let unreachable = |message| Err(CallError::new(ErrorKind::Unreachable, message));
+        match &spec.kind {
+            ProviderKind::KeyValue => {
+                if spec.node != Some(self.id()) {
+                    return unreachable(format!("`{provider}` has its home on another node"));
+                }
+                let request = wire::decode(&payload).map_err(|error| {
+                    CallError::new(ErrorKind::Internal, format!("`{provider}`: {error}"))
+                })?;
+                let reply = self.keyvalue().handle(provider, request).await;
+                let reply = wire::encode(&reply).map_err(|error| {
+                    CallError::new(ErrorKind::Internal, format!("`{provider}`: {error}"))
+                })?;
+                Ok(Reply::new(reply))
+            }
+            ProviderKind::HttpClient { hosts } => {
+                if !self.carries(&spec.on) {
+                    return unreachable(format!("`{provider}` is not served by this node"));
+                }
+                let request = http_message::request_in(&payload, body)?;
+                let timeouts =
+                    HttpTimeouts { first_byte: Some(header.time_left), ..HttpTimeouts::default() };
+                let response = self.http_client().send(request, hosts, timeouts).await;
+                let response = response.map_err(|error| {
+                    let kind = match error {
+                        HttpOutError::Denied => ErrorKind::NotAllowed,
+                        _ => ErrorKind::Unreachable,
+                    };
+                    CallError::new(kind, format!("`{provider}`: {error}"))
+                })?;
+                let (payload, body) = http_message::response_out(response)?;
+                Ok(Reply { payload, body })
+            }
+            _ => unreachable(format!("this node is too old to serve `{provider}`")),
+        }
+    }
+}
+
+fn context_of(header: &CallHeader) -> CallContext {
+    CallContext {
+        source: header.source.clone(),
+        deadline: Instant::now() + header.time_left,
+        trace: header.trace,
+        hops: header.hops,
+        depth: 0,
+    }
+}

@@ -1,0 +1,240 @@
+//! The life of a node: start, serve, drain, stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use libp2p::Multiaddr;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wattle_contracts::id::{NodeId, PublisherKey};
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::record::{Labels, Record};
+use wattle_contracts::trust::{Paper, UnixMillis};
+use wattle_mesh::net::{
+    About, HostDirectory, JoinTarget, Mesh, MeshConfig, MeshError, RecordStore, StoreError,
+    WallClock,
+};
+
+use super::gateway::Gateway;
+use super::node::Node;
+use super::scheduler;
+use super::service::NodeService;
+use crate::api;
+use crate::home::{self, Home};
+use crate::state::RecordTable;
+
+/// What `wattle up` is told.
+#[derive(Debug, Clone)]
+pub(crate) struct UpOptions {
+    pub(crate) data: PathBuf,
+    /// A paper to take over, where the folder has none yet.
+    pub(crate) paper: Option<PathBuf>,
+    /// The mesh's key, to sign this node's own paper with.
+    pub(crate) mesh_key: Option<PathBuf>,
+    pub(crate) listen: Vec<Multiaddr>,
+    pub(crate) advertise: Vec<Multiaddr>,
+    pub(crate) join: Vec<JoinTarget>,
+    pub(crate) mdns: bool,
+    pub(crate) host_directory: HostDirectory,
+    pub(crate) labels: Labels,
+    pub(crate) trust: Vec<PublisherKey>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) http_timeout: Duration,
+    /// How long calls under way may take to finish when the node stops.
+    pub(crate) drain: Duration,
+}
+
+/// Runs a node until it is told to stop.
+pub(crate) async fn run(options: UpOptions) -> Result<()> {
+    // Handlers first: a signal during a slow start must stop the node as well.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let home = Home::open(&options.data)?;
+    let lock = home.lock()?;
+    let key = Arc::new(home.node_key()?);
+    let id = home::node_id(&key);
+    let paper = paper(&home, &options, id)?;
+
+    let (node, records) = Node::new(&home, &key, options.labels.clone(), options.trust.clone())?;
+    let gateway = match options.http {
+        Some(address) => Some(Gateway::bind(address, options.http_timeout).await?),
+        None => None,
+    };
+    let http = gateway.as_ref().map(Gateway::address).transpose()?;
+    let socket = api::Socket::bind(&home.socket())?;
+
+    let about = About {
+        labels: options.labels.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        http: http.map(|address| address.to_string()),
+    };
+    let mesh = start_mesh(&home, &options, Arc::clone(&key), paper, about, records, &node).await?;
+    node.attach(mesh.clone());
+
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
+    let gateway_stop = CancellationToken::new();
+    let gateway =
+        gateway.map(|gateway| tokio::spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
+    tasks.spawn(socket.serve(Arc::clone(&node), stop.clone()));
+    announce(&mesh, &home, id, http);
+
+    let signal = tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    };
+    tracing::info!(signal, "stopping: finishing the calls under way");
+    // From outside in: no new requests, then no new calls, then nothing.
+    let finish = async {
+        gateway_stop.cancel();
+        if let Some(gateway) = gateway
+            && let Err(error) = gateway.await
+        {
+            tracing::warn!(%error, "the HTTP server ended badly");
+        }
+    };
+    tokio::select! {
+        done = tokio::time::timeout(options.drain, finish) => {
+            if done.is_err() {
+                tracing::warn!("requests were still under way after {:?}; they are cut off", options.drain);
+            }
+        }
+        _ = interrupt.recv() => tracing::warn!("told twice: stopping at once"),
+    }
+    mesh.leave(options.drain).await;
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not stop in time");
+    }
+    drop(node);
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn start_mesh(
+    home: &Home,
+    options: &UpOptions,
+    key: Arc<SigningKey>,
+    paper: Paper,
+    about: About,
+    records: RecordTable,
+    node: &Arc<Node>,
+) -> Result<Mesh> {
+    let mut config = MeshConfig::new(key, paper);
+    let fixed_port = !options.listen.is_empty();
+    if fixed_port {
+        config.listen.clone_from(&options.listen);
+    } else {
+        config.listen = on_port(DEFAULT_PORT);
+    }
+    config.advertise.clone_from(&options.advertise);
+    config.join.clone_from(&options.join);
+    config.mdns = options.mdns;
+    config.host_directory = options.host_directory.clone();
+    config.data = Some(home.root().to_path_buf());
+    config.about = about;
+    let store = Arc::new(DiskRecords(records));
+    let service = Arc::new(NodeService { node: Arc::downgrade(node) });
+    let first = Mesh::start(config.clone(), store.clone(), service.clone()).await;
+    let started = match first {
+        // Another node on this machine has the usual port: any other will do, as they find each
+        // other through the host-local directory.
+        Err(MeshError::PortInUse { .. }) if !fixed_port => {
+            config.listen = on_port(0);
+            Mesh::start(config, store, service).await
+        }
+        other => other,
+    };
+    started.context("can't join the mesh")
+}
+
+/// The port on which a node listens where nothing else is said.
+pub(crate) const DEFAULT_PORT: u16 = 4747;
+
+fn on_port(port: u16) -> Vec<Multiaddr> {
+    // QUIC sockets for IPv6 take no IPv4 here, so a node listens twice where it can.
+    let v6 = std::net::UdpSocket::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok();
+    [Some("/ip4/0.0.0.0"), v6.then_some("/ip6/::")]
+        .into_iter()
+        .flatten()
+        .filter_map(|ip| format!("{ip}/udp/{port}/quic-v1").parse().ok())
+        .collect()
+}
+
+/// The node's paper: a new one if it is told how to come by it, else the one it has.
+fn paper(home: &Home, options: &UpOptions, id: NodeId) -> Result<Paper> {
+    let now = WallClock::default().now();
+    if let Some(path) = &options.mesh_key {
+        let authority = home::read_key(path)?;
+        let paper = Paper::issue(&authority, id, now, None)?;
+        if let Some(old) = home.paper()?
+            && old.body.mesh != paper.body.mesh
+        {
+            bail!(
+                "the data folder {} belongs to {}, and {} is the key of {}; a node belongs to one \
+                 mesh: take another folder with --data",
+                home.root().display(),
+                old.body.mesh,
+                path.display(),
+                paper.body.mesh
+            );
+        }
+        home.keep_paper(&paper)?;
+        return Ok(paper);
+    }
+    if let Some(path) = &options.paper {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("can't read the paper {}", path.display()))?;
+        let paper = Paper::from_text(&text)
+            .with_context(|| format!("can't use the paper {}", path.display()))?;
+        check(&paper, id, now)
+            .with_context(|| format!("can't use the paper {}", path.display()))?;
+        home.keep_paper(&paper)?;
+        return Ok(paper);
+    }
+    let Some(paper) = home.paper()? else {
+        bail!(
+            "this node has no paper, so no mesh would let it in. Either\n  \
+             - make a mesh: wattle mesh init --out mesh.key, then: wattle up --mesh-key mesh.key\n  \
+             - or let whoever keeps the mesh's key admit this node: wattle mesh admit {id} --key \
+             mesh.key --out node.paper, then: wattle up --paper node.paper"
+        );
+    };
+    check(&paper, id, now).context("this node's paper is no good (any more)")?;
+    Ok(paper)
+}
+
+fn check(paper: &Paper, id: NodeId, now: UnixMillis) -> Result<()> {
+    Ok(paper.verify(paper.body.mesh, id, now)?)
+}
+
+fn announce(mesh: &Mesh, home: &Home, id: NodeId, http: Option<SocketAddr>) {
+    let addresses: Vec<String> = mesh.listen_addresses().iter().map(ToString::to_string).collect();
+    tracing::info!(
+        node = %id,
+        listen = addresses.join(" "),
+        http = http.map(tracing::field::display),
+        api = %home.socket().display(),
+        "ready"
+    );
+}
+
+/// The mesh's records in the node's database.
+struct DiskRecords(RecordTable);
+
+impl RecordStore for DiskRecords {
+    fn load(&self) -> Result<Vec<Record>, StoreError> {
+        self.0.load().map_err(|error| StoreError(format!("{error:#}")))
+    }
+
+    fn persist(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.0.persist(records).map_err(|error| StoreError(format!("{error:#}")))
+    }
+}

@@ -1,0 +1,188 @@
+//! `wasi:keyvalue` for components: each operation goes to the node that is the store's home, be
+//! it this one or another.
+
+use std::sync::Weak;
+
+use async_trait::async_trait;
+use wattle_contracts::call::{CallError, Encoding, ErrorKind};
+use wattle_contracts::id::{ComponentId, NodeId};
+use wattle_contracts::provider::{KeyValueOperation as Op, KeyValueReply, KeyValueRequest};
+use wattle_contracts::wire;
+use wattle_runtime::{CallContext, KeyPage, KeyValue, KeyValueError};
+
+use crate::daemon::Node;
+
+/// The contract under which operations travel.
+pub(crate) const CONTRACT: &str = "wasi:keyvalue/store";
+
+/// A store as one component sees it.
+pub(crate) struct LinkedStore {
+    pub(crate) node: Weak<Node>,
+    /// The provider that the component is linked to.
+    pub(crate) provider: ComponentId,
+    /// The node that holds its data.
+    pub(crate) home: NodeId,
+}
+
+impl LinkedStore {
+    async fn ask(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        operation: Op,
+    ) -> Result<KeyValueReply, KeyValueError> {
+        let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
+        let node = self.node.upgrade().ok_or_else(stopping)?;
+        let request = KeyValueRequest { bucket: bucket.into(), operation };
+        let reply = if self.home == node.id() {
+            node.keyvalue().handle(&self.provider, request).await
+        } else {
+            self.ask_home(&node, context, &request).await?
+        };
+        match reply {
+            KeyValueReply::Failed(why) => Err(KeyValueError::Other(why)),
+            reply => Ok(reply),
+        }
+    }
+
+    async fn ask_home(
+        &self,
+        node: &Node,
+        context: &CallContext,
+        request: &KeyValueRequest,
+    ) -> Result<KeyValueReply, CallError> {
+        let internal = |error: &dyn std::fmt::Display| {
+            CallError::new(ErrorKind::Internal, format!("`{}`: {error}", self.provider))
+        };
+        let payload = wire::encode(request).map_err(|error| internal(&error))?;
+        let contract = CONTRACT.parse().map_err(|error| internal(&error))?;
+        let header = node.header(context, &self.provider, &contract, "handle", Encoding::Message);
+        let reply = node.send_to(self.home, header, payload.into(), None).await?;
+        wire::decode(&reply.payload).map_err(|error| internal(&error))
+    }
+}
+
+/// The store answered something that does not belong to the question.
+fn mismatch<T>(reply: &KeyValueReply) -> Result<T, KeyValueError> {
+    Err(KeyValueError::Other(format!("internal: the store's answer does not fit: {reply:?}")))
+}
+
+#[async_trait]
+impl KeyValue for LinkedStore {
+    async fn open(&self, _: &CallContext, _: &str) -> Result<(), KeyValueError> {
+        // Buckets are made by their first key, so there is nothing to ask the home for.
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, KeyValueError> {
+        match self.ask(context, bucket, Op::Get(key.into())).await? {
+            KeyValueReply::Value(value) => Ok(value),
+            other => mismatch(&other),
+        }
+    }
+
+    async fn set(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<(), KeyValueError> {
+        self.done(context, bucket, Op::Set(key.into(), value)).await
+    }
+
+    async fn delete(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(), KeyValueError> {
+        self.done(context, bucket, Op::Delete(key.into())).await
+    }
+
+    async fn exists(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+    ) -> Result<bool, KeyValueError> {
+        match self.ask(context, bucket, Op::Exists(key.into())).await? {
+            KeyValueReply::Exists(there) => Ok(there),
+            other => mismatch(&other),
+        }
+    }
+
+    async fn list_keys(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        cursor: Option<u64>,
+    ) -> Result<KeyPage, KeyValueError> {
+        match self.ask(context, bucket, Op::ListKeys(cursor)).await? {
+            KeyValueReply::Keys(keys, cursor) => Ok(KeyPage { keys, cursor }),
+            other => mismatch(&other),
+        }
+    }
+
+    async fn increment(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        key: &str,
+        delta: u64,
+    ) -> Result<u64, KeyValueError> {
+        match self.ask(context, bucket, Op::Increment(key.into(), delta)).await? {
+            KeyValueReply::Number(sum) => Ok(sum),
+            other => mismatch(&other),
+        }
+    }
+
+    async fn get_many(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyValueError> {
+        match self.ask(context, bucket, Op::GetMany(keys)).await? {
+            KeyValueReply::Values(values) => Ok(values),
+            other => mismatch(&other),
+        }
+    }
+
+    async fn set_many(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        pairs: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), KeyValueError> {
+        self.done(context, bucket, Op::SetMany(pairs)).await
+    }
+
+    async fn delete_many(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<(), KeyValueError> {
+        self.done(context, bucket, Op::DeleteMany(keys)).await
+    }
+}
+
+impl LinkedStore {
+    async fn done(
+        &self,
+        context: &CallContext,
+        bucket: &str,
+        operation: Op,
+    ) -> Result<(), KeyValueError> {
+        match self.ask(context, bucket, operation).await? {
+            KeyValueReply::Done => Ok(()),
+            other => mismatch(&other),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What a node keeps on its disk besides its identity.
+
+mod artifacts;
+mod database;
+mod keyvalue;
+mod records;
+
+pub(crate) use artifacts::{ArtifactStore, StoreArtifactError};
+pub(crate) use database::Database;
+pub(crate) use keyvalue::KeyValueTables;
+pub(crate) use records::RecordTable;

@@ -1,0 +1,201 @@
+//! The one embedded database of a node (redb), and a writer that commits for many at once.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result};
+use redb::{ReadableDatabase as _, WriteTransaction};
+use tokio::sync::oneshot;
+
+/// How many writes may wait for the disk before a writer has to.
+const QUEUE: usize = 4096;
+/// How many writes go into one transaction at the most.
+const BATCH: usize = 512;
+
+/// A change to the database. It is told whether it is on disk through a channel of its own.
+type Job = Box<dyn FnOnce(Result<&WriteTransaction, &str>) -> Completion + Send>;
+/// Run once the transaction that holds the change is on disk, or has failed.
+type Completion = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+/// A handle on the node's database; cheap to clone.
+///
+/// A commit waits for the disk (fsync), which takes the same time for one change as for a
+/// hundred: so writes are queued, and one thread commits all that wait together.
+#[derive(Clone)]
+pub(crate) struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    redb: Arc<redb::Database>,
+    // Dropped before the thread is joined, which ends it.
+    jobs: Option<SyncSender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Database {
+    /// Opens the database, made if it is not there; after a crash it is as it was at the last
+    /// commit.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let redb = redb::Database::create(path).with_context(|| {
+            format!(
+                "can't open the database {}; if the disk is damaged, move the file away and start \
+                 again: records come back from other nodes, key-value data does not",
+                path.display()
+            )
+        })?;
+        let redb = Arc::new(redb);
+        let (jobs, queue) = sync_channel(QUEUE);
+        let writer = std::thread::Builder::new()
+            .name("wattle-db-writer".into())
+            .spawn({
+                let redb = Arc::clone(&redb);
+                move || write_batches(&redb, &queue)
+            })
+            .context("can't start the database's writer thread")?;
+        Ok(Self { inner: Arc::new(Inner { redb, jobs: Some(jobs), writer: Some(writer) }) })
+    }
+
+    /// Reads at a consistent point.
+    pub(crate) fn read(&self) -> Result<redb::ReadTransaction> {
+        self.inner.redb.begin_read().context("can't read the database")
+    }
+
+    /// Changes the database, and returns what `change` gave once that is on disk. An error of
+    /// `change` itself leaves the other writes of its batch alone, so it must leave no half of
+    /// itself behind: check first, then write.
+    pub(crate) async fn write<T, F>(&self, change: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+    {
+        let (done, told) = oneshot::channel();
+        self.submit(change, move |outcome| drop(done.send(outcome)))?;
+        told.await.context("the database's writer has stopped")?
+    }
+
+    /// The same for a thread that may wait.
+    pub(crate) fn write_blocking<T, F>(&self, change: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+    {
+        let (done, told) = sync_channel(1);
+        self.submit(change, move |outcome| drop(done.send(outcome)))?;
+        told.recv().context("the database's writer has stopped")?
+    }
+
+    fn submit<T, F, D>(&self, change: F, done: D) -> Result<()>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+        D: FnOnce(Result<T>) + Send + 'static,
+    {
+        let job: Job = Box::new(move |transaction| {
+            let outcome = transaction.map_err(|error| anyhow::anyhow!("{error}")).and_then(change);
+            Box::new(move |committed: Result<(), String>| {
+                done(match committed {
+                    Ok(()) => outcome,
+                    Err(error) => outcome.and(Err(anyhow::anyhow!(error))),
+                });
+            })
+        });
+        let jobs = self.inner.jobs.as_ref().context("the database is closed")?;
+        // A full queue means a disk that can't keep up: say so at once, rather than holding up
+        // the thread that asks.
+        jobs.try_send(job)
+            .map_err(|_| anyhow::anyhow!("overloaded: {QUEUE} writes wait for the disk already"))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the database's writer thread panicked");
+        }
+    }
+}
+
+fn write_batches(redb: &redb::Database, queue: &Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let batch: Vec<Job> =
+            std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).collect();
+        match redb.begin_write() {
+            Ok(transaction) => {
+                let completions: Vec<Completion> =
+                    batch.into_iter().map(|job| job(Ok(&transaction))).collect();
+                let committed = transaction
+                    .commit()
+                    .map_err(|error| format!("can't write to the database: {error}"));
+                if let Err(error) = &committed {
+                    tracing::error!("{error}");
+                }
+                for completion in completions {
+                    completion(committed.clone());
+                }
+            }
+            Err(error) => {
+                let error = format!("can't write to the database: {error}");
+                tracing::error!("{error}");
+                for job in batch {
+                    job(Err(&error))(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: redb::TableDefinition<'_, u32, u32> = redb::TableDefinition::new("test");
+
+    #[tokio::test]
+    async fn writes_of_many_are_all_there_after_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let database = Database::open(&path).unwrap();
+        let writes = (0..200u32).map(|key| {
+            database.write(move |transaction| {
+                transaction.open_table(TABLE)?.insert(key, key)?;
+                Ok(())
+            })
+        });
+        for outcome in futures::future::join_all(writes).await {
+            outcome.unwrap();
+        }
+        drop(database);
+        let database = Database::open(&path).unwrap();
+        let table = database.read().unwrap().open_table(TABLE).unwrap();
+        assert_eq!(redb::ReadableTableMetadata::len(&table).unwrap(), 200);
+    }
+
+    #[tokio::test]
+    async fn an_error_of_one_write_is_told_to_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("db")).unwrap();
+        let bad = database.write(|_| -> Result<()> { anyhow::bail!("no") });
+        let good = database.write(|transaction| {
+            transaction.open_table(TABLE)?.insert(1, 1)?;
+            Ok(())
+        });
+        let (bad, good) = tokio::join!(bad, good);
+        assert_eq!(bad.unwrap_err().to_string(), "no");
+        good.unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        std::fs::write(&path, vec![1; 10_000]).unwrap();
+        let error = Database::open(&path).err().unwrap();
+        assert!(error.to_string().contains("db"), "{error}");
+    }
+}

@@ -1,0 +1,253 @@
+//! The one compiler and allocator of instances that all components of a process share.
+
+mod cache;
+mod ticker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wasmtime::{Config, OptLevel, PoolingAllocationConfig};
+use wattle_contracts::id::Digest;
+
+use self::cache::Cache;
+use self::ticker::Ticker;
+
+/// The native stack of one call. Host code runs on it too, and when a component calls another one
+/// of this node the host's part of the callee runs on the caller's stack.
+const CALL_STACK: usize = 2 << 20;
+
+/// The part of it that WebAssembly may use: a recursion deeper than this traps.
+const WASM_STACK: usize = 512 << 10;
+
+/// Core instances in one component instance: a program, its adapters and shims.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+
+/// Elements that one table may have.
+const TABLE_ELEMENTS: usize = 20_000;
+
+/// How much of a freed memory or table is wiped in place rather than given back to the kernel:
+/// system calls and page faults cost more than clearing what a short call has touched.
+const KEEP_RESIDENT: usize = 256 << 10;
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// How many component instances may live at the same time.
+    pub instances: u32,
+    /// The most linear memory that an instance can be given, in bytes; limits of single components
+    /// are at most this.
+    pub memory: usize,
+    /// Where compiled code is kept between runs; `None` compiles anew each time.
+    pub cache: Option<CacheConfig>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { instances: 1_000, memory: 64 << 20, cache: None }
+    }
+}
+
+/// Where compiled code is kept, and how it is guarded.
+#[derive(Clone)]
+pub struct CacheConfig {
+    /// A directory that only this user can write.
+    pub directory: PathBuf,
+    /// What the files in it may take together, in bytes; the longest unused go first.
+    pub limit: u64,
+    /// Signs the files, so that who can only write the directory can't make this process run
+    /// their code. Derive it from something private, like the node's key.
+    pub secret: [u8; 32],
+}
+
+impl CacheConfig {
+    /// The usual `limit`: 1 GiB.
+    pub const LIMIT: u64 = 1 << 30;
+}
+
+impl std::fmt::Debug for CacheConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the secret: configurations get logged.
+        f.debug_struct("CacheConfig")
+            .field("directory", &self.directory)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How instances get their memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allocator {
+    /// From a pool reserved at the start: fast.
+    Pooling {
+        /// How many instances fit.
+        instances: u32,
+    },
+    /// From the operating system, each time: slower, and needs no large address space.
+    OnDemand {
+        /// Why there is no pool.
+        why: String,
+    },
+}
+
+/// Why an engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The compiler does not work on this machine.
+    #[error("the WebAssembly engine can't start on this machine: {0:#}")]
+    Engine(wasmtime::Error),
+    /// The directory of the cache can't be made.
+    #[error("can't use {path} for compiled code: {error}; create it, or name another directory")]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The thread that counts time can't be started.
+    #[error("can't start the thread that interrupts components: {0}")]
+    Ticker(std::io::Error),
+}
+
+/// Compiles components and runs them. Cheap to clone; the clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: wasmtime::Engine,
+    allocator: Allocator,
+    memory: usize,
+    cache: Option<Cache>,
+    /// Ends with the engine.
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// An engine as `config` says. Where no pool of that size can be reserved, instances are
+    /// allocated on demand, and [`Engine::allocator`] says why.
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let (engine, allocator) = match pooled(&config) {
+            Ok(engine) => (engine, Allocator::Pooling { instances: config.instances }),
+            Err(error) => {
+                let why = format!(
+                    "a pool for {} instances of {} MiB can't be reserved: {error:#}",
+                    config.instances,
+                    config.memory >> 20,
+                );
+                tracing::warn!(%why, "allocating WebAssembly instances on demand");
+                let engine =
+                    wasmtime::Engine::new(&common(&config)).map_err(EngineError::Engine)?;
+                (engine, Allocator::OnDemand { why })
+            }
+        };
+        let cache = config.cache.map(|cache| Cache::open(cache, &engine)).transpose()?;
+        let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
+        let memory = config.memory;
+        Ok(Self { inner: Arc::new(Inner { engine, allocator, memory, cache, _ticker: ticker }) })
+    }
+
+    /// How instances get their memory.
+    pub fn allocator(&self) -> &Allocator {
+        &self.inner.allocator
+    }
+
+    /// The most memory that an instance can be given, in bytes.
+    pub fn memory(&self) -> usize {
+        self.inner.memory
+    }
+
+    /// How many component instances live now; `None` where there is no pool that counts them.
+    pub fn live_instances(&self) -> Option<u64> {
+        self.inner.engine.pooling_allocator_metrics().map(|metrics| metrics.component_instances())
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner.engine
+    }
+
+    /// The code of a component: from the cache if it is there and sound, else compiled.
+    pub(crate) fn compile(
+        &self,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> wasmtime::Result<wasmtime::component::Component> {
+        let engine = &self.inner.engine;
+        if let Some(component) =
+            self.inner.cache.as_ref().and_then(|cache| cache.load(engine, digest))
+        {
+            return Ok(component);
+        }
+        let component = wasmtime::component::Component::from_binary(engine, bytes)?;
+        if let Some(cache) = &self.inner.cache {
+            cache.store(digest, &component);
+        }
+        Ok(component)
+    }
+}
+
+/// What holds with and without a pool, so that compiled code serves both.
+fn common(config: &EngineConfig) -> Config {
+    let memory = config.memory as u64;
+    let mut common = Config::new();
+    common
+        .wasm_component_model(true)
+        // Calls are five times cheaper without it, and nothing in WASI 0.2 needs it.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .memory_init_cow(true)
+        // Explicit bounds checks for the sake of a small reservation: 4 GiB for each instance, as
+        // needed to leave them out, don't fit into the address space of small machines.
+        .memory_reservation(memory)
+        .memory_guard_size(64 << 10)
+        .guard_before_linear_memory(false)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(CALL_STACK);
+    common
+}
+
+fn pooled(config: &EngineConfig) -> wasmtime::Result<wasmtime::Engine> {
+    let instances = config.instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(2))
+        .total_stacks(instances)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(4)
+        .max_tables_per_component(8)
+        .max_memories_per_module(4)
+        .max_tables_per_module(4)
+        .max_memory_size(config.memory)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .pagemap_scan(wasmtime::Enabled::Auto);
+    let mut config = common(config);
+    config.allocation_strategy(pool);
+    wasmtime::Engine::new(&config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_the_default_and_knows_how_many_live() {
+        let engine = Engine::new(EngineConfig { instances: 10, ..EngineConfig::default() }).unwrap();
+        assert_eq!(engine.allocator(), &Allocator::Pooling { instances: 10 });
+        assert_eq!(engine.live_instances(), Some(0));
+    }
+
+    #[test]
+    fn without_room_for_a_pool_instances_are_allocated_on_demand() {
+        // 4 billion slots of 64 GiB each: more than any address space.
+        let config = EngineConfig { instances: u32::MAX, memory: 64 << 30, cache: None };
+        let engine = Engine::new(config).unwrap();
+        let Allocator::OnDemand { why } = engine.allocator() else { panic!("a pool was made") };
+        assert!(why.contains("can't be reserved"), "{why}");
+        assert_eq!(engine.live_instances(), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! What one call may use.
+
+use std::time::Duration;
+
+/// What an actor's calls may use. Every limit has a default that suits a short request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory of one instance, in bytes, all its memories together.
+    pub memory: usize,
+    /// Elements in all tables of one instance together.
+    pub table_elements: usize,
+    /// The longest that one call may take, whatever deadline it came with.
+    pub time: Duration,
+    /// Calls that may run at the same time; one more is refused as overloaded.
+    pub concurrency: usize,
+    /// Calls out of the component that one call into it may make.
+    pub outbound: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            table_elements: 20_000,
+            time: Duration::from_secs(30),
+            concurrency: 256,
+            outbound: 10_000,
+        }
+    }
+}

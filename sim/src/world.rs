@@ -1,0 +1,413 @@
+//! The nodes, the queue of what happens next, and time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::time::Duration;
+
+use rand::Rng;
+use wattle_contracts::control::RecordMessage;
+use wattle_contracts::id::{Digest, NodeId};
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::record::{App, Record, RecordBody, RecordKey, Version};
+use wattle_contracts::trust::UnixMillis;
+use wattle_contracts::wire;
+use wattle_mesh::core::records::{Limits, Output, Records, Refusal};
+use wattle_mesh::core::time::Time;
+
+use crate::disk::Disk;
+use crate::network::{Links, Network};
+use crate::rng::Seeded;
+use crate::trace::Trace;
+
+/// The wall clock when a run begins.
+const BEGINNING: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// How long it takes at most until two nodes notice that they can talk, or no longer can.
+const NOTICE: Duration = Duration::from_secs(2);
+
+/// A simulated mesh. Nodes are numbered from zero.
+#[derive(Debug)]
+pub struct World {
+    now: Time,
+    rng: Seeded,
+    network: Network,
+    nodes: Vec<Node>,
+    numbers: BTreeMap<NodeId, usize>,
+    queue: BinaryHeap<Reverse<Event>>,
+    events: u64,
+    trace: Trace,
+    messages: u64,
+    bytes: u64,
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Node {
+    id: NodeId,
+    key: SigningKey,
+    disk: Disk,
+    /// How far its wall clock is from the right one, in milliseconds.
+    skew: i64,
+    /// `None` while it is down.
+    records: Option<Records>,
+    /// Counts its starts, so that what was meant for an earlier life is dropped.
+    life: u64,
+    /// The next tick that is in the queue.
+    tick: Time,
+    /// How many more outputs it will do before it is killed in the middle of a batch.
+    doom: Option<usize>,
+}
+
+/// What happens at some time. Ordered by time, and within one by when it was decided.
+#[derive(Debug)]
+struct Event {
+    at: Time,
+    order: u64,
+    to: usize,
+    life: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Tick,
+    Message { from: usize, message: RecordMessage },
+    /// Look whether that node can be talked to.
+    Notice { peer: usize },
+}
+
+impl World {
+    /// A mesh of `nodes` that are all up and about to notice each other.
+    pub fn new(seed: u64, nodes: usize, links: Links) -> Self {
+        let keys = (0..nodes).filter_map(|number| SigningKey::from_seed(seed_of(number)).ok());
+        let nodes: Vec<Node> = keys.map(Node::new).collect();
+        let numbers = nodes.iter().enumerate().map(|(number, node)| (node.id, number)).collect();
+        let mut world = Self {
+            now: Time::ZERO,
+            rng: Seeded::new(seed),
+            network: Network::new(links),
+            nodes,
+            numbers,
+            queue: BinaryHeap::new(),
+            events: 0,
+            trace: Trace::default(),
+            messages: 0,
+            bytes: 0,
+            refused: 0,
+        };
+        for number in 0..world.nodes.len() {
+            world.start(number);
+        }
+        world
+    }
+
+    /// How many nodes there are, up or down.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The source of randomness, for who makes up a schedule.
+    pub fn rng(&mut self) -> &mut Seeded {
+        &mut self.rng
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now.plus(time);
+        while self.queue.peek().is_some_and(|Reverse(event)| event.at <= end) {
+            if let Some(Reverse(event)) = self.queue.pop() {
+                self.now = event.at;
+                self.happen(event);
+            }
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass, step by step, until `done`, but not longer than `limit`. How long it took.
+    pub fn run_until(
+        &mut self,
+        step: Duration,
+        limit: Duration,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) -> Option<Duration> {
+        let begin = self.now;
+        while !done(self) {
+            if self.now.since(begin) >= limit {
+                return None;
+            }
+            self.run_for(step);
+        }
+        Some(self.now.since(begin))
+    }
+
+    /// Declares an app on a node, or its end. `None` if the node is down, refuses, or is killed
+    /// before it could say that it is done; then the change may still have been made.
+    pub fn declare(&mut self, number: usize, app: &str, exists: bool) -> Option<Version> {
+        let name: wattle_contracts::id::AppName = app.parse().ok()?;
+        let wall = self.wall(number);
+        let node = self.nodes.get_mut(number)?;
+        let records = node.records.as_mut()?;
+        let about = RecordKey::App(name.clone());
+        let body = match exists {
+            true => RecordBody::App(Box::new(App::new(name))),
+            false => RecordBody::Tombstone,
+        };
+        let record = Record::sign(&node.key, about, records.stamp(wall), body).ok()?;
+        let version = record.version;
+        let mut out = Vec::new();
+        records.put(self.now, wall, record, &mut self.rng, &mut out).ok()?;
+        self.trace.note(format_args!("{:?} {number} declares {app} {exists}", self.now), &[]);
+        self.perform(number, out).then_some(version)
+    }
+
+    /// Kills a node: at once, or in the middle of what it does next, after so many outputs.
+    pub fn kill(&mut self, number: usize, after: Option<usize>) {
+        if let Some(node) = self.nodes.get_mut(number) {
+            match after {
+                Some(_) => node.doom = after,
+                None => {
+                    node.records = None;
+                    node.life += 1;
+                }
+            }
+        }
+        self.notice_all(number);
+    }
+
+    /// Starts a node with what is on its disk. One that is up, and to be killed, is spared.
+    pub fn start(&mut self, number: usize) {
+        let Some(node) = self.nodes.get_mut(number) else {
+            return;
+        };
+        node.doom = None;
+        if node.records.is_some() {
+            return;
+        }
+        node.life += 1;
+        let mut out = Vec::new();
+        node.records = Some(Records::load(node.id, Limits::default(), node.disk.read(), &mut out));
+        node.tick = Time::NEVER;
+        self.trace.note(format_args!("{:?} {number} starts", self.now), &[]);
+        self.perform(number, out);
+        self.notice_all(number);
+    }
+
+    /// Cuts these nodes off from the others.
+    pub fn cut(&mut self, side: &BTreeSet<usize>) {
+        self.network.cut(side, self.nodes.len());
+        (0..self.nodes.len()).for_each(|number| self.notice_all(number));
+    }
+
+    /// Undoes every cut.
+    pub fn heal(&mut self) {
+        self.network.heal();
+        (0..self.nodes.len()).for_each(|number| self.notice_all(number));
+    }
+
+    /// Changes the links from now on.
+    pub fn set_links(&mut self, links: Links) {
+        self.network.set_links(links);
+    }
+
+    /// Sets a node's wall clock so many milliseconds ahead of the right time, or behind it.
+    pub fn set_skew(&mut self, number: usize, millis: i64) {
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.skew = millis;
+        }
+    }
+
+    /// Whether a node is up.
+    pub fn is_up(&self, number: usize) -> bool {
+        self.records(number).is_some()
+    }
+
+    /// The records of a node, if it is up.
+    pub fn records(&self, number: usize) -> Option<&Records> {
+        self.nodes.get(number).and_then(|node| node.records.as_ref())
+    }
+
+    /// Whether all nodes that are up hold the same.
+    pub fn agree(&mut self) -> bool {
+        let roots: BTreeSet<[u8; 32]> = self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.records.as_mut())
+            .map(Records::root)
+            .collect();
+        roots.len() <= 1
+    }
+
+    /// The hash of everything that happened.
+    pub fn trace(&self) -> Digest {
+        self.trace.hash()
+    }
+
+    /// How many messages were sent so far, and their bytes.
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.messages, self.bytes)
+    }
+
+    /// How many records were refused so far.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn wall(&self, number: usize) -> UnixMillis {
+        let skew = self.nodes.get(number).map_or(0, |node| node.skew);
+        UnixMillis(BEGINNING.plus(self.now.elapsed()).0.saturating_add_signed(skew))
+    }
+
+    fn schedule(&mut self, at: Time, to: usize, what: What) {
+        let life = self.nodes.get(to).map_or(0, |node| node.life);
+        self.events += 1;
+        self.queue.push(Reverse(Event { at, order: self.events, to, life, what }));
+    }
+
+    /// Each pair with this node notices, at some time of its own, how things are by then.
+    fn notice_all(&mut self, number: usize) {
+        for peer in (0..self.nodes.len()).filter(|peer| *peer != number) {
+            for (one, other) in [(number, peer), (peer, number)] {
+                let at = self.now.plus(NOTICE.mul_f64(self.rng.random()));
+                self.schedule(at, one, What::Notice { peer: other });
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let (now, number, wall) = (self.now, event.to, self.wall(event.to));
+        // A message for an earlier life is lost with its connection.
+        let Some(node) = self.nodes.get_mut(number).filter(|node| node.life == event.life) else {
+            return;
+        };
+        let Some(records) = node.records.as_mut() else {
+            return;
+        };
+        let mut out = Vec::new();
+        match event.what {
+            What::Tick => {
+                node.tick = Time::NEVER;
+                records.tick(now, wall, &mut self.rng, &mut out);
+            }
+            What::Message { from, message } => {
+                let bytes = wire::encode(&message).unwrap_or_default();
+                self.trace.note(format_args!("{now:?} {from} to {number}"), &bytes);
+                if let Some(from) = self.nodes.get(from).map(|node| node.id)
+                    && let Some(records) = self.nodes.get_mut(number).and_then(|n| n.records.as_mut())
+                {
+                    records.handle(now, wall, from, message, &mut self.rng, &mut out);
+                }
+            }
+            What::Notice { peer } => self.notice(number, peer, &mut out),
+        }
+        self.perform(number, out);
+    }
+
+    fn notice(&mut self, number: usize, peer: usize, out: &mut Vec<Output>) {
+        let reachable = self.is_up(peer)
+            && self.network.passes(number, peer)
+            && self.network.passes(peer, number);
+        let Some(peer) = self.nodes.get(peer).map(|node| node.id) else {
+            return;
+        };
+        if let Some(records) = self.nodes.get_mut(number).and_then(|node| node.records.as_mut()) {
+            match reachable {
+                true => records.peer_up(peer, out),
+                false => records.peer_down(peer),
+            }
+        }
+    }
+
+    /// Does what a node says, in the order that it is owed: first the disk, then the rest. False
+    /// if the node is killed before it is done.
+    fn perform(&mut self, number: usize, out: Vec<Output>) -> bool {
+        let (persist, rest): (Vec<Output>, Vec<Output>) =
+            out.into_iter().partition(|output| matches!(output, Output::Persist(_)));
+        for output in persist.into_iter().chain(rest) {
+            if let Some(node) = self.nodes.get_mut(number)
+                && let Some(left) = node.doom.as_mut()
+            {
+                if *left == 0 {
+                    self.trace.note(format_args!("{:?} {number} is killed", self.now), &[]);
+                    node.doom = None;
+                    self.kill(number, None);
+                    return false;
+                }
+                *left -= 1;
+            }
+            self.perform_one(number, output);
+        }
+        let wake_at = self.records(number).map_or(Time::NEVER, Records::wake_at);
+        if let Some(node) = self.nodes.get_mut(number).filter(|node| wake_at < node.tick) {
+            node.tick = wake_at;
+            self.schedule(wake_at.max(self.now), number, What::Tick);
+        }
+        true
+    }
+
+    fn perform_one(&mut self, number: usize, output: Output) {
+        match output {
+            Output::Persist(record) => {
+                if let Some(node) = self.nodes.get_mut(number) {
+                    node.disk.write(&record);
+                }
+            }
+            Output::Send { to, message } => {
+                self.messages += 1;
+                self.bytes += wire::encode(&message).map_or(0, |bytes| bytes.len() as u64);
+                let Some(to) = self.numbers.get(&to).copied() else { return };
+                for delay in self.network.arrivals(number, to, &mut self.rng) {
+                    let message = message.clone();
+                    self.schedule(self.now.plus(delay), to, What::Message { from: number, message });
+                }
+            }
+            Output::Refused { reason, .. } => {
+                self.refused += 1;
+                self.trace.note(format_args!("{:?} {number} refuses: {reason}", self.now), &[]);
+                debug_assert!(!matches!(reason, Refusal::Malformed(_)), "{reason}");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Node {
+    fn new(key: SigningKey) -> Self {
+        let id = NodeId::from_bytes(key.public());
+        let (disk, tick) = (Disk::default(), Time::NEVER);
+        Self { id, key, disk, skew: 0, records: None, life: 0, tick, doom: None }
+    }
+}
+
+fn seed_of(number: usize) -> [u8; 32] {
+    *Digest::of(&(number as u64).to_le_bytes()).as_bytes()
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Event {}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
