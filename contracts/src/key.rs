@@ -144,7 +144,7 @@ impl Signature {
 
 impl std::fmt::Debug for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Signature({}..)", hex::encode(&self.0.first_chunk::<4>().unwrap_or(&[0; 4])))
+        write!(f, "Signature({}..)", hex::encode(self.0.first_chunk::<4>().unwrap_or(&[0; 4])))
     }
 }
 

@@ -1,7 +1,11 @@
 //! Calls between two nodes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends so")]
+#![allow(clippy::indexing_slicing, reason = "a test ends so")]
+
 mod net_common;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -181,18 +185,16 @@ async fn a_body_that_nobody_wants_is_not_sent_on() {
     let (one, two, _) = pair(&world).await;
     // Endless; only being told to stop ends it.
     let (mut sender, endless) = BodyStream::channel(1);
-    let writer = tokio::spawn(async move {
-        while sender.send(Bytes::from(vec![0; 10_000])).await {}
-    });
+    let writer =
+        tokio::spawn(async move { while sender.send(Bytes::from(vec![0; 10_000])).await {} });
     let reply = one.call(two.node_id(), header("ignore"), Bytes::new(), Some(endless)).await;
     assert_eq!(reply.unwrap().payload, "no need to read that");
     tokio::time::timeout(PATIENCE, writer).await.expect("it is still sent").unwrap();
 
     // And the other way: the caller stops reading the reply.
     let (mut sender, endless) = BodyStream::channel(1);
-    let writer = tokio::spawn(async move {
-        while sender.send(Bytes::from(vec![0; 10_000])).await {}
-    });
+    let writer =
+        tokio::spawn(async move { while sender.send(Bytes::from(vec![0; 10_000])).await {} });
     let reply = one.call(two.node_id(), header("echo"), Bytes::new(), Some(endless)).await;
     let mut back = reply.unwrap().body.unwrap();
     back.next().await.unwrap().unwrap();
@@ -203,7 +205,7 @@ async fn a_body_that_nobody_wants_is_not_sent_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaving_waits_for_the_calls_under_way() {
     let world = World::new();
-    let (one, two, _) = pair(&world).await;
+    let (one, two, service) = pair(&world).await;
     let (mut sender, body) = BodyStream::channel(1);
     let to = two.node_id();
     let call = {
@@ -211,18 +213,14 @@ async fn leaving_waits_for_the_calls_under_way() {
         tokio::spawn(async move { one.call(to, header("count"), Bytes::new(), Some(body)).await })
     };
     assert!(sender.send(Bytes::from(vec![0; 300_000])).await);
+    eventually("it is under way", || service.calls.load(Ordering::Relaxed) == 1).await;
     let leaving = {
         let two: Mesh = two.clone();
         tokio::spawn(async move { two.leave(PATIENCE).await })
     };
     // No new ones, while this one goes on.
-    eventually("new calls are refused", || {
-        let refused = futures::executor::block_on(async {
-            one.call(to, header("echo"), Bytes::new(), None).await.is_err()
-        });
-        refused
-    })
-    .await;
+    let refused = async { while one.call(to, header("echo"), Bytes::new(), None).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("it takes new calls");
     assert!(sender.send(Bytes::from(vec![0; 300_000])).await);
     sender.finish().await;
     assert_eq!(call.await.unwrap().unwrap().payload, "600000");

@@ -1,5 +1,8 @@
 //! Nodes find each other, and find each other again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends so")]
+#![allow(clippy::indexing_slicing, reason = "a test ends so")]
+
 mod net_common;
 
 use std::sync::Arc;
@@ -15,11 +18,13 @@ async fn nodes_on_one_machine_find_each_other_without_being_told() {
     let two = start(world.on_machine(2)).await;
     let three = start(world.on_machine(3)).await;
     all_connected(&[&one, &two, &three]).await;
-    let view = until(&one, "found in the directory", |view| {
-        view.nodes.values().filter(|node| node.found_by == FoundBy::HostDirectory).count() == 2
-    });
-    view.await;
-    assert!(one.view().alive().count() == 3);
+    // Whoever dialled first has been found, the other has been knocked at.
+    for (mesh, other) in [(&one, &two), (&two, &three), (&three, &one)] {
+        let found_by = |at: &Mesh, node: &Mesh| at.view().node(node.node_id()).unwrap().found_by;
+        let both = [found_by(mesh, other), found_by(other, mesh)];
+        assert!(both.contains(&FoundBy::HostDirectory), "{both:?}");
+    }
+    assert_eq!(one.view().alive().count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,32 +115,37 @@ async fn what_is_advertised_is_all_that_others_hear() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_dial_each_other_at_once_keep_one_connection() {
     let world = World::new();
-    let (one, two) = (start(world.config(1)).await, start(world.config(2)).await);
-    let third = start(world.config(3)).await;
-    // Each is told of the other by joining twice: once by address, once through the directory.
-    let join = |number, other: &Mesh| {
-        let mut config = world.joining(number, other);
-        config.host_directory = world.on_machine(number).host_directory;
+    // Each is given the other's address, so neither waits for the other to dial. The first dials
+    // into the void until the second is there, and dials too.
+    let free = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sockets = [free(), free()];
+    let config = |number: u8, at: usize| {
+        let mut config = world.config(number);
+        let address = format!("/ip4/127.0.0.1/udp/{}/quic-v1", sockets[at].port());
+        config.listen = vec![address.parse().unwrap()];
+        config.join = vec![sockets[1 - at].to_string().parse().unwrap()];
         config
     };
-    let (four, five) = tokio::join!(start(join(4, &one)), start(join(5, &one)));
-    all_connected(&[&four, &five]).await;
-    until(&four, "four knows five", |view| view.connected() >= 2).await;
-    let single = |mesh: &Mesh| {
-        let metrics = mesh.metrics();
-        let open = metrics.connections_opened - metrics.connections_closed;
-        open as usize == mesh.view().connected()
+    let one = start(config(1, 0)).await;
+    eventually("it dials", || one.metrics().dials > 0).await;
+    let two = start(config(2, 1)).await;
+    let opened = |mesh: &Mesh| mesh.metrics().connections_opened;
+    eventually("both dials succeed", || opened(&one) == 2 && opened(&two) == 2).await;
+    // Calls go on, while it is decided which one stays, and after.
+    let is_single = |mesh: &Mesh| mesh.metrics().connections_closed == 1;
+    let calls = async {
+        while !(is_single(&one) && is_single(&two)) {
+            one.call(two.node_id(), header("echo"), "x".into(), None).await.unwrap();
+            two.call(one.node_id(), header("echo"), "x".into(), None).await.unwrap();
+        }
     };
-    eventually("one connection for each peer", || single(&four) && single(&five)).await;
-    // It stays so, and nothing flaps: calls go on.
-    let before = four.metrics().connections_opened;
-    for _ in 0..50 {
-        four.call(five.node_id(), header("echo"), "x".into(), None).await.unwrap();
+    tokio::time::timeout(PATIENCE, calls).await.expect("there are still two");
+    for _ in 0..1000 {
+        one.call(two.node_id(), header("echo"), "x".into(), None).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert!(single(&four) && single(&five));
-    assert_eq!(four.metrics().connections_opened, before);
-    drop((two, third));
+    assert_eq!((opened(&one), opened(&two)), (2, 2));
+    assert!(is_single(&one) && is_single(&two));
+    assert_eq!((one.view().connected(), two.view().connected()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ mod scheduler;
 mod service;
 mod start;
 mod table;
+mod trace;
 
 pub(crate) use apply::{ApplyError, ApplyRequest};
 pub(crate) use logs::LogLine;

@@ -153,20 +153,29 @@ pub(crate) fn read_key(path: &Path) -> Result<SigningKey> {
 
 /// Writes a new file that only its owner can read. An existing one is never overwritten.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("can't make {}", path.display()))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("can't write {}", path.display()))
+    let folder = folder_of(path);
+    let write = || -> std::io::Result<()> {
+        // Named last: a disk that is full must not leave an empty key behind. The library makes
+        // temporary files private.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    write().with_context(|| format!("can't make {}", path.display()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Replaces a file so that a crash leaves the old content or the new, never a part.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(content)?;

@@ -21,6 +21,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
+use wattle_runtime::value::{Shape, Signature};
 use wattle_runtime::{Engine, EngineConfig, HttpBody, Val};
 
 use crate::common::wat::{bytes_echo, bytes_relay, composed};
@@ -59,9 +60,8 @@ fn components(criterion: &mut Criterion) {
                 let mut store = Store::new(&plain, ());
                 store.epoch_deadline_async_yield_and_update(1);
                 let instance = instances.instantiate_async(&mut store).await.unwrap();
-                let function = instance
-                    .get_typed_func::<(&[u8],), (Vec<u8>,)>(&mut store, function)
-                    .unwrap();
+                let function =
+                    instance.get_typed_func::<(&[u8],), (Vec<u8>,)>(&mut store, function).unwrap();
                 function.call_async(&mut store, (&payload,)).await.unwrap()
             });
         });
@@ -72,23 +72,26 @@ fn components(criterion: &mut Criterion) {
     let relay = actor(&component(&engine, &bytes_relay()), "bench/relay", &node);
     let echo_contract = contract("bench:echo/echo");
     let relay_contract = contract("bench:relay/relay");
+    // As a call arrives from another node: encoded.
+    let signature = Signature::new([Shape::Bytes], [Shape::Bytes]);
     for size in [100, 65_536] {
         let payload = [Val::List(vec![Val::U8(7); size])];
+        let payload = signature.encode_arguments(&payload).unwrap();
         group.bench_function(format!("one/{size}"), |bencher| {
             bencher.to_async(&runtime).iter(async || {
-                echo.call_values(context(), &echo_contract, "echo", &payload).await.unwrap()
+                echo.call(context(), &echo_contract, "echo", &payload).await.unwrap()
             });
         });
         node.link("bench:echo/echo", Link::Local(echo.clone()));
         group.bench_function(format!("local/{size}"), |bencher| {
             bencher.to_async(&runtime).iter(async || {
-                relay.call_values(context(), &relay_contract, "relay", &payload).await.unwrap()
+                relay.call(context(), &relay_contract, "relay", &payload).await.unwrap()
             });
         });
         node.link("bench:echo/echo", Link::Remote(Arc::new(Loopback(echo.clone()))));
         group.bench_function(format!("encoded/{size}"), |bencher| {
             bencher.to_async(&runtime).iter(async || {
-                relay.call_values(context(), &relay_contract, "relay", &payload).await.unwrap()
+                relay.call(context(), &relay_contract, "relay", &payload).await.unwrap()
             });
         });
     }

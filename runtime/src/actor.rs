@@ -76,8 +76,7 @@ impl Actor {
             .then(|| ProxyPre::new(instances.clone()))
             .transpose()
             .map_err(|error| BindError::Engine { id: id.clone(), error })?;
-        let in_flight = AtomicUsize::new(0);
-        let shared = Arc::new(Shared { id, config, limits, outside, in_flight });
+        let shared = Arc::new(Shared::new(id, config, limits, outside));
         let component = component.clone();
         Ok(Arc::new(Self { shared, component, exports, instances, handler }))
     }
@@ -348,6 +347,15 @@ impl std::fmt::Debug for Actor {
 }
 
 impl Shared {
+    pub(crate) fn new(
+        id: ComponentId,
+        config: BTreeMap<String, String>,
+        limits: Limits,
+        outside: Arc<dyn Outside>,
+    ) -> Self {
+        Self { id, config, limits, outside, in_flight: AtomicUsize::new(0) }
+    }
+
     /// Counts a call that begins, unless too many run already.
     fn enter(self: &Arc<Self>) -> Result<InFlight, CallError> {
         let in_flight = InFlight(self.clone());

@@ -45,7 +45,7 @@ pub enum BindError {
         /// The component.
         id: ComponentId,
         /// The interface.
-        contract: ContractId,
+        contract: Box<ContractId>,
         /// The function or resource.
         item: String,
         /// What is wrong with it.
@@ -59,12 +59,14 @@ pub enum BindError {
         /// The component.
         id: ComponentId,
         /// The interface.
-        contract: ContractId,
+        contract: Box<ContractId>,
         /// The version that there is.
         available: &'static str,
     },
     /// It was given a limit that the engine can't keep.
-    #[error("{id} is allowed {wanted} MiB of memory, and the engine's instances have at most {most}")]
+    #[error(
+        "{id} is allowed {wanted} MiB of memory, and the engine's instances have at most {most}"
+    )]
     Memory {
         /// The component.
         id: ComponentId,
@@ -111,8 +113,8 @@ pub(crate) fn bind(
                 }
             }
             Some(host) => {
-                let (id, available) = (id.clone(), host.version);
-                return Err(BindError::Version { id, contract, available });
+                let (id, contract) = (id.clone(), Box::new(contract));
+                return Err(BindError::Version { id, contract, available: host.version });
             }
             None => dynamic(id, name, &contract, instance, engine, &mut linker)?,
         }
@@ -131,7 +133,7 @@ fn dynamic(
 ) -> Result<(), BindError> {
     let refused = |item: &str, why: String| BindError::Handle {
         id: id.clone(),
-        contract: contract.clone(),
+        contract: Box::new(contract.clone()),
         item: item.into(),
         why,
         available: packages(),
@@ -141,8 +143,8 @@ fn dynamic(
     for (function, item) in instance.exports(engine) {
         match &item.ty {
             ComponentItem::ComponentFunc(ty) => {
-                let signature =
-                    Signature::of(ty).map_err(|why: ShapeError| refused(function, why.to_string()))?;
+                let signature = Signature::of(ty)
+                    .map_err(|why: ShapeError| refused(function, why.to_string()))?;
                 let import = Import::new(contract.clone(), function, signature);
                 let define = Known::find(&import.signature).map_or(
                     out::define as fn(&mut LinkerInstance<'_, State>, Arc<Import>) -> _,

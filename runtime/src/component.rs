@@ -96,7 +96,9 @@ impl Component {
             })
             .collect();
         let (engine, digest) = (engine.clone(), *digest);
-        Ok(Self { inner: Arc::new(Inner { engine, digest, component, imports, exports, functions }) })
+        Ok(Self {
+            inner: Arc::new(Inner { engine, digest, component, imports, exports, functions }),
+        })
     }
 
     /// The SHA-256 that it was loaded under.

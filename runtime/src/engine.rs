@@ -19,11 +19,13 @@ const CALL_STACK: usize = 2 << 20;
 /// The part of it that WebAssembly may use: a recursion deeper than this traps.
 const WASM_STACK: usize = 512 << 10;
 
-/// Core instances in one component instance: a program, its adapters and shims.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+/// Core instances in one component instance: a program, its adapters and shims; an interpreted
+/// language brings its libraries as instances of their own.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
-/// Elements that one table may have.
-const TABLE_ELEMENTS: usize = 20_000;
+/// Elements that one table may have: the engines of JavaScript and Python have tens of thousands
+/// of functions in theirs.
+const TABLE_ELEMENTS: usize = 100_000;
 
 /// How much of a freed memory or table is wiped in place rather than given back to the kernel:
 /// system calls and page faults cost more than clearing what a short call has touched.
@@ -236,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_pool_is_the_default_and_knows_how_many_live() {
-        let engine = Engine::new(EngineConfig { instances: 10, ..EngineConfig::default() }).unwrap();
+        let engine =
+            Engine::new(EngineConfig { instances: 10, ..EngineConfig::default() }).unwrap();
         assert_eq!(engine.allocator(), &Allocator::Pooling { instances: 10 });
         assert_eq!(engine.live_instances(), Some(0));
     }

@@ -151,7 +151,9 @@ mod tests {
     fn all_of_them_go_into_one_linker() {
         let mut linker = Linker::new(&wasmtime::Engine::default());
         for interface in INTERFACES {
-            interface.add(&mut linker).unwrap_or_else(|error| panic!("{}: {error:#}", interface.name));
+            interface
+                .add(&mut linker)
+                .unwrap_or_else(|error| panic!("{}: {error:#}", interface.name));
         }
     }
 }

@@ -21,7 +21,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 64 << 20,
-            table_elements: 20_000,
+            table_elements: 100_000,
             time: Duration::from_secs(30),
             concurrency: 256,
             outbound: 10_000,

@@ -12,6 +12,10 @@ use crate::actor::Shared;
 use crate::host::LogStream;
 use crate::outside::{CallContext, LogLevel};
 
+/// Resources of the host (streams, headers, buckets …) that one instance may hold at a time: they
+/// live in the memory of the host, which no limit of the component counts.
+const MAX_RESOURCES: usize = 10_000;
+
 /// The call, and what it may still do.
 pub(crate) struct Call {
     pub(crate) actor: Arc<Shared>,
@@ -20,6 +24,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    pub(crate) fn new(actor: Arc<Shared>, context: CallContext) -> Self {
+        Self { outbound_left: actor.limits.outbound, actor, context }
+    }
+
     /// The context of one more call that the component makes.
     pub(crate) fn outbound(&mut self) -> Result<CallContext, CallError> {
         let Some(left) = self.outbound_left.checked_sub(1) else {
@@ -31,7 +39,13 @@ impl Call {
         };
         self.outbound_left = left;
         let CallContext { deadline, trace, hops, depth, .. } = self.context;
-        Ok(CallContext { source: Source::Component(self.actor.id.clone()), deadline, trace, hops, depth })
+        Ok(CallContext {
+            source: Source::Component(self.actor.id.clone()),
+            deadline,
+            trace,
+            hops,
+            depth,
+        })
     }
 }
 
@@ -51,14 +65,16 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(actor: Arc<Shared>, context: CallContext) -> Self {
         let limits = &actor.limits;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
         Self {
             memory_left: limits.memory,
             elements_left: limits.table_elements,
             memory_refused: false,
-            table: ResourceTable::new(),
+            table,
             wasi: None,
             http: WasiHttpCtx::new(),
-            call: Call { outbound_left: limits.outbound, actor, context },
+            call: Call::new(actor, context),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Compiled code that is kept on disk.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::fs;
@@ -16,7 +18,8 @@ fn engine(directory: &Path, limit: u64, secret: u8) -> Engine {
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -68,6 +71,15 @@ async fn a_damaged_file_is_thrown_away_and_compiled_again() {
         assert_eq!(fs::read(file).unwrap().len(), good.len(), "it was written anew");
         check(&engine(directory.path(), CacheConfig::LIMIT, 1)).await;
     }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_written_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("00-00.new-1-1"), "half").unwrap();
+    fs::write(directory.path().join("of somebody else"), "whole").unwrap();
+    check(&engine(directory.path(), CacheConfig::LIMIT, 1)).await;
+    assert_eq!(files(directory.path()).len(), 2);
 }
 
 #[tokio::test]

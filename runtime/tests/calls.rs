@@ -1,5 +1,7 @@
 //! Calls between components: same node, another node, and what stands in the way.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::sync::Arc;
@@ -178,7 +180,8 @@ async fn an_unknown_function_is_answered_with_what_there_is() {
     let (engine, node) = (engine(), Node::new());
     let last = actor(&component(&engine, &wat::last("t:b/b@1.0.0")), "t/last", &node);
     for (wanted, function) in [("t:b/b@2.0.0", "next"), ("t:b/b@1.0.0", "previous")] {
-        let error = last.call_values(context(), &contract(wanted), function, &[]).await.unwrap_err();
+        let error =
+            last.call_values(context(), &contract(wanted), function, &[]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotLinked);
         assert!(error.message.contains("it has t:b/b@1.0.0.next"), "{error}");
     }
@@ -224,7 +227,8 @@ fn an_import_that_cannot_be_linked_is_named() {
         actor_with(&component, "t/importer", &node, Limits::default()).unwrap_err()
     };
 
-    let error = refused(r#"(import "a:blobs/blobs" (instance (export "blob" (type (sub resource)))))"#);
+    let error =
+        refused(r#"(import "a:blobs/blobs" (instance (export "blob" (type (sub resource)))))"#);
     assert!(matches!(error, BindError::Handle { .. }));
     let text = error.to_string();
     assert!(text.contains("a:blobs/blobs") && text.contains("`blob`"), "{text}");
@@ -246,7 +250,9 @@ fn an_import_that_cannot_be_linked_is_named() {
 fn two_versions_of_one_host_interface_can_be_imported() {
     let (engine, node) = (engine(), Node::new());
     let random = |version| {
-        format!(r#"(import "wasi:random/random@{version}" (instance (export "get-random-u64" (func (result u64)))))"#)
+        format!(
+            r#"(import "wasi:random/random@{version}" (instance (export "get-random-u64" (func (result u64)))))"#
+        )
     };
     let component = component(&engine, &wat::importing(&(random("0.2.0") + &random("0.2.6"))));
     actor_with(&component, "t/random", &node, Limits::default()).unwrap();

@@ -18,7 +18,8 @@ use wattle_contracts::call::ErrorKind;
 use wattle_runtime::{Actor, Component, Engine, HttpBody, Limits, LogLevel, Val};
 
 use crate::common::{
-    Link, Loopback, Node, actor, actor_with, component, context, contract, engine, guest_bytes, within,
+    Link, Loopback, Node, actor, actor_with, component, context, contract, engine, guest_bytes,
+    within,
 };
 
 fn guest(engine: &Engine, name: &str) -> Component {
@@ -65,7 +66,8 @@ async fn a_body_streams_in_and_out_at_the_same_time() {
         let chunk = receive.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(chunk)), receive))
     });
-    let request = Request::post("http://shop.example/").body(HttpBody::new(StreamBody::new(stream)));
+    let request =
+        Request::post("http://shop.example/").body(HttpBody::new(StreamBody::new(stream)));
     let response = streamer.http(context(), request.unwrap()).await.unwrap();
     let mut body = response.into_body();
     // Each piece comes back before the next is sent.
@@ -95,19 +97,17 @@ async fn a_body_that_the_deadline_cuts_off_does_not_look_complete() {
     let (engine, node) = (engine(), Node::new());
     let streamer = actor(&guest(&engine, "streamer"), "shop/streamer", &node);
     // A request whose body never ends.
-    let endless = HttpBody::new(StreamBody::new(futures::stream::pending::<
-        Result<Frame<Bytes>, Infallible>,
-    >()));
     let first = futures::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))]);
     let body = StreamBody::new(first.chain(futures::stream::pending()));
-    drop(endless);
     let request = Request::post("http://shop.example/").body(HttpBody::new(body)).unwrap();
     let response = streamer.http(within(Duration::from_millis(300)), request).await.unwrap();
     let error = response.into_body().collect().await.unwrap_err();
     assert!(error.to_string().contains("deadline"), "{error}");
-    assert!(node.logged().iter().any(|(level, context, _)| {
-        *level == LogLevel::Error && context == "http"
-    }));
+    assert!(
+        node.logged()
+            .iter()
+            .any(|(level, context, _)| { *level == LogLevel::Error && context == "http" })
+    );
 }
 
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn a_request_that_is_given_up_frees_the_component() {
         let chunk = receive.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(chunk)), receive))
     });
-    let request = Request::post("http://shop.example/").body(HttpBody::new(StreamBody::new(stream)));
+    let request =
+        Request::post("http://shop.example/").body(HttpBody::new(StreamBody::new(stream)));
     let response = streamer.http(context(), request.unwrap()).await.unwrap();
     drop(response);
     // It notices when it has something to say; then its end of the request's body goes, too.
@@ -138,7 +139,11 @@ async fn a_counter_counts_in_its_bucket() {
         assert_eq!(text(&counter, &format!("/peek{path}")).await, (StatusCode::OK, "2\n".into()));
     }
     assert_eq!(node.store.values.lock().unwrap()["counter"], b"2");
-    assert!(node.logged().contains(&(LogLevel::Debug, "counter".into(), "counter is now 2".into())));
+    assert!(node.logged().contains(&(
+        LogLevel::Debug,
+        "counter".into(),
+        "counter is now 2".into()
+    )));
 }
 
 #[tokio::test]
@@ -193,7 +198,8 @@ async fn a_panic_is_logged_and_reported() {
     let (engine, node) = (engine(), Node::new());
     let bad = actor(&guest(&engine, "misbehave"), "shop/bad", &node);
     let bad_contract = contract("wattle:bench/misbehave@0.1.0");
-    let error = bad.call_wave(context(), Some(&bad_contract), "panic", "\"oh no\"").await.unwrap_err();
+    let error =
+        bad.call_wave(context(), Some(&bad_contract), "panic", "\"oh no\"").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Trapped);
     assert!(node.logged().iter().any(|(level, context, message)| {
         *level == LogLevel::Warn && context == "stderr" && message.contains("oh no")

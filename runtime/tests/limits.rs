@@ -1,5 +1,7 @@
 //! What happens to a component that goes over its limits.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -13,7 +15,8 @@ use crate::common::{Node, actor, actor_with, component, context, contract, engin
 async fn a_trap_is_reported_with_its_message_and_the_innermost_functions() {
     let (engine, node) = (engine(), Node::new());
     let bad = actor(&component(&engine, &wat::bad()), "t/bad", &node);
-    let error = bad.call_values(context(), &contract("test:bad/bad"), "fail", &[]).await.unwrap_err();
+    let error =
+        bad.call_values(context(), &contract("test:bad/bad"), "fail", &[]).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Trapped);
     assert_eq!(
         error.message,
@@ -40,29 +43,25 @@ async fn an_endless_loop_ends_with_its_deadline_and_others_go_on_meanwhile() {
     let (engine, node) = (engine(), Node::new());
     let bad = actor(&component(&engine, &wat::bad()), "t/bad", &node);
     let bad_contract = contract("test:bad/bad");
+    let time = Duration::from_secs(2);
     let start = Instant::now();
     let spin = async {
-        let soon = within(Duration::from_millis(300));
-        let error = bad.call_values(soon, &bad_contract, "spin", &[]).await.unwrap_err();
+        let error = bad.call_values(within(time), &bad_contract, "spin", &[]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Deadline);
         start.elapsed()
     };
     let others = async {
-        let mut longest = Duration::ZERO;
-        for _ in 0..10 {
-            let begin = Instant::now();
-            // A timer, too, comes in time.
+        for _ in 0..5 {
+            // A timer comes in time, too, and a call that began later is answered.
             tokio::time::sleep(Duration::from_millis(1)).await;
             bad.call_values(context(), &bad_contract, "fine", &[]).await.unwrap();
-            longest = longest.max(begin.elapsed());
         }
-        (longest, start.elapsed())
+        start.elapsed()
     };
-    let (spun, (longest, done)) = tokio::join!(spin, others);
-    assert!(done < spun, "the others waited for the loop: {done:?}, {spun:?}");
-    // A tick is 10 ms; the rest is for a busy machine.
-    assert!(longest < Duration::from_millis(150), "{longest:?}");
-    assert!(spun >= Duration::from_millis(300) && spun < Duration::from_secs(3), "{spun:?}");
+    let (spun, others) = tokio::join!(spin, others);
+    // A tick is 10 ms, five times two of them are 100: the rest is for a busy machine.
+    assert!(others < time, "the others waited for the loop: {others:?}");
+    assert!(spun >= time, "{spun:?}");
     assert_eq!(engine.live_instances(), Some(0));
 }
 
@@ -86,7 +85,8 @@ async fn memory_over_the_limit_is_refused_and_mentioned_when_that_is_fatal() {
     // It begins with two pages of 64 KiB, and sixteen make a MiB.
     assert_eq!(grow("14").await.unwrap(), "2");
     assert_eq!(grow("15").await.unwrap(), "-1");
-    let error = bad.call_wave(context(), Some(&bad_contract), "grow-or-fail", "15").await.unwrap_err();
+    let error =
+        bad.call_wave(context(), Some(&bad_contract), "grow-or-fail", "15").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Trapped);
     assert!(error.message.contains("refused memory over its limit of 1 MiB"), "{error}");
 }
@@ -96,7 +96,8 @@ async fn a_component_that_needs_more_than_its_limit_does_not_start() {
     let (engine, node) = (engine(), Node::new());
     let limits = Limits { memory: 64 << 10, ..Limits::default() };
     let bad = actor_with(&component(&engine, &wat::bad()), "t/bad", &node, limits).unwrap();
-    let error = bad.call_values(context(), &contract("test:bad/bad"), "fine", &[]).await.unwrap_err();
+    let error =
+        bad.call_values(context(), &contract("test:bad/bad"), "fine", &[]).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Trapped);
     assert!(error.message.contains("memory"), "{error}");
 }
@@ -110,4 +111,37 @@ async fn when_the_pool_is_empty_calls_are_refused_as_overloaded() {
     node.link("t:b/b", common::Link::Local(last));
     let error = step.call_values(context(), &contract("t:a/a"), "next", &[Val::U32(1)]).await;
     assert_eq!(error.unwrap_err().kind, ErrorKind::Overloaded);
+}
+
+/// Set in the child process of a test.
+const CHILD: &str = "WATTLE_TEST_CHILD";
+
+/// A process that may have no more than 4 GB of addresses, where the default pool needs 64.
+#[cfg(unix)]
+#[tokio::test]
+async fn on_a_small_machine_components_run_without_a_pool() {
+    if std::env::var_os(CHILD).is_some() {
+        let engine = wattle_runtime::Engine::new(wattle_runtime::EngineConfig::default()).unwrap();
+        let allocator = engine.allocator();
+        assert!(matches!(allocator, wattle_runtime::Allocator::OnDemand { .. }), "{allocator:?}");
+        let node = Node::new();
+        let bad = actor(&component(&engine, &wat::bad()), "t/bad", &node);
+        let bad_contract = contract("test:bad/bad");
+        let fine = bad.call_values(context(), &bad_contract, "fine", &[]).await;
+        assert_eq!(fine.unwrap(), [Val::U32(7)]);
+        let grown = bad.call_wave(context(), Some(&bad_contract), "grow", "1000").await;
+        assert_eq!(grown.unwrap(), "2");
+        let grown = bad.call_wave(context(), Some(&bad_contract), "grow", "1023").await;
+        assert_eq!(grown.unwrap(), "-1", "the limit of 64 MiB holds here, too");
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    let status = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 4000000 && exec \"$0\" --exact \"$1\" --test-threads 1"])
+        .arg(this)
+        .arg("on_a_small_machine_components_run_without_a_pool")
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
 }

@@ -16,6 +16,11 @@ impl Disk {
         self.records.insert(record.key.clone(), record.clone());
     }
 
+    /// Whether this version of a record, or a later one, is kept.
+    pub fn holds(&self, record: &Record) -> bool {
+        self.records.get(&record.key).is_some_and(|kept| kept.version >= record.version)
+    }
+
     /// Everything kept.
     pub fn read(&self) -> Vec<Record> {
         self.records.values().cloned().collect()

@@ -11,6 +11,7 @@
 
 pub mod disk;
 pub mod network;
+pub mod queue;
 pub mod rng;
 pub mod trace;
 pub mod world;

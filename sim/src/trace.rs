@@ -22,8 +22,9 @@ impl Trace {
     pub fn note(&mut self, event: fmt::Arguments<'_>, bytes: &[u8]) {
         let text = event.to_string();
         let length = (text.len() as u64).to_le_bytes();
-        self.hash =
-            Digest::of(&[self.hash.as_bytes().as_slice(), &length, text.as_bytes(), bytes].concat());
+        self.hash = Digest::of(
+            &[self.hash.as_bytes().as_slice(), &length, text.as_bytes(), bytes].concat(),
+        );
         self.events += 1;
     }
 

@@ -1,7 +1,8 @@
 //! The nodes, the queue of what happens next, and time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+mod faults;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::Rng;
@@ -11,11 +12,12 @@ use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{App, Record, RecordBody, RecordKey, Version};
 use wattle_contracts::trust::UnixMillis;
 use wattle_contracts::wire;
-use wattle_mesh::core::records::{Limits, Output, Records, Refusal};
+use wattle_mesh::core::records::{Output, Records, Refusal};
 use wattle_mesh::core::time::Time;
 
 use crate::disk::Disk;
 use crate::network::{Links, Network};
+use crate::queue::Queue;
 use crate::rng::Seeded;
 use crate::trace::Trace;
 
@@ -33,12 +35,12 @@ pub struct World {
     network: Network,
     nodes: Vec<Node>,
     numbers: BTreeMap<NodeId, usize>,
-    queue: BinaryHeap<Reverse<Event>>,
-    events: u64,
+    queue: Queue<Event>,
     trace: Trace,
     messages: u64,
     bytes: u64,
     refused: u64,
+    violations: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -58,11 +60,9 @@ struct Node {
     doom: Option<usize>,
 }
 
-/// What happens at some time. Ordered by time, and within one by when it was decided.
+/// What happens to a node, if it is still the same life of it.
 #[derive(Debug)]
 struct Event {
-    at: Time,
-    order: u64,
     to: usize,
     life: u64,
     what: What,
@@ -71,9 +71,14 @@ struct Event {
 #[derive(Debug)]
 enum What {
     Tick,
-    Message { from: usize, message: RecordMessage },
+    Message {
+        from: usize,
+        message: RecordMessage,
+    },
     /// Look whether that node can be talked to.
-    Notice { peer: usize },
+    Notice {
+        peer: usize,
+    },
 }
 
 impl World {
@@ -88,12 +93,12 @@ impl World {
             network: Network::new(links),
             nodes,
             numbers,
-            queue: BinaryHeap::new(),
-            events: 0,
+            queue: Queue::default(),
             trace: Trace::default(),
             messages: 0,
             bytes: 0,
             refused: 0,
+            violations: Vec::new(),
         };
         for number in 0..world.nodes.len() {
             world.start(number);
@@ -124,11 +129,9 @@ impl World {
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now.plus(time);
-        while self.queue.peek().is_some_and(|Reverse(event)| event.at <= end) {
-            if let Some(Reverse(event)) = self.queue.pop() {
-                self.now = event.at;
-                self.happen(event);
-            }
+        while let Some((at, event)) = self.queue.take(end) {
+            self.now = at;
+            self.happen(event);
         }
         self.now = end;
     }
@@ -150,8 +153,8 @@ impl World {
         Some(self.now.since(begin))
     }
 
-    /// Declares an app on a node, or its end. `None` if the node is down, refuses, or is killed
-    /// before it could say that it is done; then the change may still have been made.
+    /// Declares an app on a node, or its end. `None` if the node is down, or is killed before it
+    /// could say that it is done; then the change may still have been made.
     pub fn declare(&mut self, number: usize, app: &str, exists: bool) -> Option<Version> {
         let name: wattle_contracts::id::AppName = app.parse().ok()?;
         let wall = self.wall(number);
@@ -165,65 +168,13 @@ impl World {
         let record = Record::sign(&node.key, about, records.stamp(wall), body).ok()?;
         let version = record.version;
         let mut out = Vec::new();
-        records.put(self.now, wall, record, &mut self.rng, &mut out).ok()?;
+        let put = records.put(self.now, wall, record, &mut self.rng, &mut out);
+        if let Err(reason) = put {
+            self.violations.push(format!("node {number} refuses what it is told: {reason}"));
+            return None;
+        }
         self.trace.note(format_args!("{:?} {number} declares {app} {exists}", self.now), &[]);
         self.perform(number, out).then_some(version)
-    }
-
-    /// Kills a node: at once, or in the middle of what it does next, after so many outputs.
-    pub fn kill(&mut self, number: usize, after: Option<usize>) {
-        if let Some(node) = self.nodes.get_mut(number) {
-            match after {
-                Some(_) => node.doom = after,
-                None => {
-                    node.records = None;
-                    node.life += 1;
-                }
-            }
-        }
-        self.notice_all(number);
-    }
-
-    /// Starts a node with what is on its disk. One that is up, and to be killed, is spared.
-    pub fn start(&mut self, number: usize) {
-        let Some(node) = self.nodes.get_mut(number) else {
-            return;
-        };
-        node.doom = None;
-        if node.records.is_some() {
-            return;
-        }
-        node.life += 1;
-        let mut out = Vec::new();
-        node.records = Some(Records::load(node.id, Limits::default(), node.disk.read(), &mut out));
-        node.tick = Time::NEVER;
-        self.trace.note(format_args!("{:?} {number} starts", self.now), &[]);
-        self.perform(number, out);
-        self.notice_all(number);
-    }
-
-    /// Cuts these nodes off from the others.
-    pub fn cut(&mut self, side: &BTreeSet<usize>) {
-        self.network.cut(side, self.nodes.len());
-        (0..self.nodes.len()).for_each(|number| self.notice_all(number));
-    }
-
-    /// Undoes every cut.
-    pub fn heal(&mut self) {
-        self.network.heal();
-        (0..self.nodes.len()).for_each(|number| self.notice_all(number));
-    }
-
-    /// Changes the links from now on.
-    pub fn set_links(&mut self, links: Links) {
-        self.network.set_links(links);
-    }
-
-    /// Sets a node's wall clock so many milliseconds ahead of the right time, or behind it.
-    pub fn set_skew(&mut self, number: usize, millis: i64) {
-        if let Some(node) = self.nodes.get_mut(number) {
-            node.skew = millis;
-        }
     }
 
     /// Whether a node is up.
@@ -262,6 +213,11 @@ impl World {
         self.refused
     }
 
+    /// What nodes did so far that they never should.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
     fn wall(&self, number: usize) -> UnixMillis {
         let skew = self.nodes.get(number).map_or(0, |node| node.skew);
         UnixMillis(BEGINNING.plus(self.now.elapsed()).0.saturating_add_signed(skew))
@@ -269,8 +225,7 @@ impl World {
 
     fn schedule(&mut self, at: Time, to: usize, what: What) {
         let life = self.nodes.get(to).map_or(0, |node| node.life);
-        self.events += 1;
-        self.queue.push(Reverse(Event { at, order: self.events, to, life, what }));
+        self.queue.put(at, Event { to, life, what });
     }
 
     /// Each pair with this node notices, at some time of its own, how things are by then.
@@ -302,7 +257,8 @@ impl World {
                 let bytes = wire::encode(&message).unwrap_or_default();
                 self.trace.note(format_args!("{now:?} {from} to {number}"), &bytes);
                 if let Some(from) = self.nodes.get(from).map(|node| node.id)
-                    && let Some(records) = self.nodes.get_mut(number).and_then(|n| n.records.as_mut())
+                    && let Some(records) =
+                        self.nodes.get_mut(number).and_then(|n| n.records.as_mut())
                 {
                     records.handle(now, wall, from, message, &mut self.rng, &mut out);
                 }
@@ -362,20 +318,38 @@ impl World {
                 }
             }
             Output::Send { to, message } => {
+                self.check_durable(number, &message);
                 self.messages += 1;
                 self.bytes += wire::encode(&message).map_or(0, |bytes| bytes.len() as u64);
                 let Some(to) = self.numbers.get(&to).copied() else { return };
                 for delay in self.network.arrivals(number, to, &mut self.rng) {
                     let message = message.clone();
-                    self.schedule(self.now.plus(delay), to, What::Message { from: number, message });
+                    self.schedule(
+                        self.now.plus(delay),
+                        to,
+                        What::Message { from: number, message },
+                    );
                 }
             }
             Output::Refused { reason, .. } => {
                 self.refused += 1;
                 self.trace.note(format_args!("{:?} {number} refuses: {reason}", self.now), &[]);
-                debug_assert!(!matches!(reason, Refusal::Malformed(_)), "{reason}");
+                if matches!(reason, Refusal::Malformed(_)) {
+                    self.violations.push(format!("node {number} was sent nonsense: {reason}"));
+                }
             }
             _ => {}
+        }
+    }
+
+    /// What a node passes on must be on its disk: else a power cut could take it back.
+    fn check_durable(&mut self, number: usize, message: &RecordMessage) {
+        if let RecordMessage::Push(records) = message
+            && let Some(node) = self.nodes.get(number)
+            && let Some(record) = records.iter().find(|record| !node.disk.holds(record))
+        {
+            let text = format!("node {number} passes {} on before it is on its disk", record.key);
+            self.violations.push(text);
         }
     }
 }
@@ -390,24 +364,4 @@ impl Node {
 
 fn seed_of(number: usize) -> [u8; 32] {
     *Digest::of(&(number as u64).to_le_bytes()).as_bytes()
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Event {}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }

@@ -74,6 +74,9 @@ fn run(seed: u64) -> Result<Ending, String> {
         return Err("the nodes differ a minute after everything was healed".into());
     }
     check(&world, &promised)?;
+    if let Some(violation) = world.violations().first() {
+        return Err(violation.clone());
+    }
     if world.refused() > 0 {
         return Err(format!("{} honest records were refused", world.refused()));
     }
@@ -166,30 +169,32 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(run(1).unwrap().trace, run(2).unwrap().trace);
 }
 
-/// How long it takes until a new record is on all of 50 nodes, in the worst of some runs.
-fn slowest(loss: f64) -> Duration {
+/// How long it takes until a new record is on all of 50 nodes, in runs sorted by that.
+fn times_to_everybody(loss: f64, runs: u64) -> Vec<Duration> {
     let links = Links { latency: 20 * MILLI..=20 * MILLI, loss, duplication: 0.0 };
-    let mut slowest = Duration::ZERO;
-    for seed in 0..10 {
+    let time = |seed| {
         let mut world = World::new(seed, 50, links.clone());
         world.run_for(5 * SECOND);
         world.declare(0, "fresh", true).unwrap();
-        let everywhere = |world: &mut World| {
-            (0..world.len()).all(|n| world.records(n).is_some_and(|r| r.get(&key("fresh")).is_some()))
+        let holds = |world: &World, number| {
+            world.records(number).is_some_and(|records| records.get(&key("fresh")).is_some())
         };
-        let took = world.run_until(10 * MILLI, 60 * SECOND, everywhere).unwrap();
-        println!("{loss} {seed} {took:?}");
-        slowest = slowest.max(took);
-    }
-    slowest
+        let everywhere = |world: &mut World| (0..world.len()).all(|number| holds(world, number));
+        world.run_until(10 * MILLI, 60 * SECOND, everywhere).unwrap()
+    };
+    let mut times: Vec<Duration> = (0..runs).map(time).collect();
+    times.sort();
+    times
 }
 
 #[test]
-fn a_record_is_on_fifty_nodes_within_three_rounds_and_with_heavy_loss_within_eight() {
-    let (clean, lossy) = (slowest(0.0), slowest(0.3));
-    println!("on all of 50 nodes: {clean:?}, with 30 % loss {lossy:?}");
-    assert!(clean <= 3 * SECOND, "{clean:?}");
-    assert!(lossy <= 8 * SECOND, "{lossy:?}");
+fn a_record_is_on_fifty_nodes_within_three_rounds_and_with_heavy_loss_mostly_within_eight() {
+    let (clean, lossy) = (times_to_everybody(0.0, 40), times_to_everybody(0.3, 40));
+    let (half, most) = (20, 38);
+    println!("on 50 nodes, 40 runs: half {:?}, 95 % {:?}", clean[half], clean[most]);
+    println!("with 30 % loss: half {:?}, 95 % {:?}", lossy[half], lossy[most]);
+    assert!(clean[39] <= 3 * SECOND, "{clean:?}");
+    assert!(lossy[most] <= 8 * SECOND, "{lossy:?}");
 }
 
 #[test]

@@ -52,16 +52,9 @@ pub fn place(
     nodes.truncate(usize::try_from(spec.replicas).unwrap_or(usize::MAX));
     let found = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
     let missing = spec.replicas.saturating_sub(found);
-    let reason = (missing > 0).then(|| Shortfall {
-        wanted: spec.replicas,
-        found,
-        on: spec.on.clone(),
-    });
-    Placement {
-        nodes,
-        missing,
-        reason,
-    }
+    let reason =
+        (missing > 0).then(|| Shortfall { wanted: spec.replicas, found, on: spec.on.clone() });
+    Placement { nodes, missing, reason }
 }
 
 /// Everything that node `me` runs of these apps, sorted. Nothing, if `me` is not a candidate.
@@ -163,10 +156,7 @@ mod tests {
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
     }
 
     fn spec(replicas: u32, on: Labels) -> ComponentSpec {
@@ -193,13 +183,7 @@ mod tests {
         }
 
         fn candidates(&self) -> Vec<Candidate<'_>> {
-            self.0
-                .iter()
-                .map(|(n, labels)| Candidate {
-                    node: node(*n),
-                    labels,
-                })
-                .collect()
+            self.0.iter().map(|(n, labels)| Candidate { node: node(*n), labels }).collect()
         }
 
         fn place(&self, which: usize, spec: &ComponentSpec) -> Placement {
@@ -320,10 +304,7 @@ mod tests {
         }
         // 200 and 190 expected.
         assert_eq!(held.len(), 20);
-        assert!(
-            held.values().all(|held| (140..260).contains(held)),
-            "{held:?}"
-        );
+        assert!(held.values().all(|held| (140..260).contains(held)), "{held:?}");
         assert!((130..250).contains(&moved), "{moved}");
     }
 
@@ -334,10 +315,7 @@ mod tests {
         let expected = u64::from_str_radix(&zeros.hex()[..16], 16).unwrap();
         let plain = labels(&[]);
         let nodes = [NodeId::from_bytes([0; 32]), node(1), node(2), node(3)];
-        let candidates = nodes.map(|node| Candidate {
-            node,
-            labels: &plain,
-        });
+        let candidates = nodes.map(|node| Candidate { node, labels: &plain });
         let above = candidates.iter().filter(|candidate| {
             let id = candidate.node.as_bytes();
             score(&[b"app/c1\0".as_slice(), id].concat()) > expected
@@ -353,20 +331,14 @@ mod tests {
         let home = choose_home(&component(3), &on, &mesh.candidates());
         assert_eq!(home, mesh.place(3, &spec(5, on)).nodes.first().copied());
         let nowhere = labels(&[("role", "moon")]);
-        assert_eq!(
-            choose_home(&component(3), &nowhere, &mesh.candidates()),
-            None
-        );
+        assert_eq!(choose_home(&component(3), &nowhere, &mesh.candidates()), None);
     }
 
     #[test]
     fn a_person_is_told_what_is_missing() {
         let told = |numbers: &[u64], replicas, on: &[(&str, &str)]| {
             let mesh = Mesh::of(numbers.iter().copied());
-            mesh.place(0, &spec(replicas, labels(on)))
-                .reason
-                .unwrap()
-                .to_string()
+            mesh.place(0, &spec(replicas, labels(on))).reason.unwrap().to_string()
         };
         let compute = ("role", "compute");
         assert_eq!(
@@ -381,17 +353,8 @@ mod tests {
             told(&[1], 2, &[compute]),
             "2 of 2 replicas have no node: no node that is alive carries role=compute"
         );
-        assert_eq!(
-            told(&[1, 2], 5, &[]),
-            "3 of 5 replicas have no node: only 2 nodes are alive"
-        );
-        assert_eq!(
-            told(&[1], 2, &[]),
-            "1 of 2 replicas has no node: only 1 node is alive"
-        );
-        assert_eq!(
-            told(&[], 1, &[]),
-            "1 of 1 replicas has no node: no node is alive"
-        );
+        assert_eq!(told(&[1, 2], 5, &[]), "3 of 5 replicas have no node: only 2 nodes are alive");
+        assert_eq!(told(&[1], 2, &[]), "1 of 2 replicas has no node: only 1 node is alive");
+        assert_eq!(told(&[], 1, &[]), "1 of 1 replicas has no node: no node is alive");
     }
 }

@@ -62,6 +62,10 @@ pub const HURRY: Duration = Duration::from_millis(200);
 /// How many rounds are hurried.
 pub const HURRIED: u8 = 5;
 
+/// How many rounds are hurried because a peer holds something else, until something comes of it.
+/// A peer that will never agree, because it is full or its clock is wrong, costs no more.
+pub const FRUITLESS: u8 = 10;
+
 /// In how many rounds a rumour is told again.
 pub const REPEATS: u8 = 2;
 
@@ -118,6 +122,7 @@ pub struct Records {
     peers: BTreeSet<NodeId>,
     next_round: Time,
     hurried: u8,
+    fruitless: u8,
     /// Rumours to be told again, and how often.
     rumours: BTreeMap<RecordKey, u8>,
 }
@@ -155,6 +160,7 @@ impl Records {
             peers: BTreeSet::new(),
             next_round: Time::ZERO,
             hurried: 0,
+            fruitless: 0,
             rumours: BTreeMap::new(),
         }
     }
@@ -200,8 +206,8 @@ impl Records {
     ) {
         match message {
             RecordMessage::Push(records) => self.pushed(now, wall, from, records, rng, out),
-            RecordMessage::Root(root) => self.compare_roots(from, root, out),
-            RecordMessage::Buckets(theirs) => self.compare_buckets(from, &theirs, rng, out),
+            RecordMessage::Root(root) => self.compare_roots(now, from, root, out),
+            RecordMessage::Buckets(theirs) => self.compare_buckets(now, from, &theirs, rng, out),
             RecordMessage::Versions(theirs) => self.compare_versions(now, wall, from, theirs, out),
             RecordMessage::Want(keys) => self.answer_want(from, &keys, out),
         }
@@ -222,13 +228,7 @@ impl Records {
     }
 
     /// Does what is due: a round, and records that were held back.
-    pub fn tick(
-        &mut self,
-        now: Time,
-        wall: UnixMillis,
-        rng: &mut impl Rng,
-        out: &mut Vec<Output>,
-    ) {
+    pub fn tick(&mut self, now: Time, wall: UnixMillis, rng: &mut impl Rng, out: &mut Vec<Output>) {
         if now < self.next_round {
             return;
         }
@@ -326,13 +326,7 @@ impl Records {
     }
 
     /// Takes the records that were held back and are due.
-    fn release(
-        &mut self,
-        now: Time,
-        wall: UnixMillis,
-        rng: &mut impl Rng,
-        out: &mut Vec<Output>,
-    ) {
+    fn release(&mut self, now: Time, wall: UnixMillis, rng: &mut impl Rng, out: &mut Vec<Output>) {
         let is_due = |_: &RecordKey, held: &mut Record| clock::check(wall, held.version.at).is_ok();
         let due: Vec<Record> =
             self.held_back.extract_if(.., is_due).map(|(_, record)| record).collect();

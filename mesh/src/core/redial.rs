@@ -245,9 +245,7 @@ impl Redial {
     }
 
     fn is_wanted(&self, target: &Target, entry: &Entry) -> bool {
-        !self.is_linked(target, entry)
-            && entry.has_addresses()
-            && !self.dialling.contains(target)
+        !self.is_linked(target, entry) && entry.has_addresses() && !self.dialling.contains(target)
     }
 
     /// Counts attempts of which nothing was heard as failed.

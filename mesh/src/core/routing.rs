@@ -88,14 +88,8 @@ struct Peer {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Breaker {
-    Closed {
-        faults: u32,
-    },
-    Open {
-        until: Time,
-        backoff: Duration,
-        probing: bool,
-    },
+    Closed { faults: u32 },
+    Open { until: Time, backoff: Duration, probing: bool },
 }
 
 impl Router {
@@ -116,9 +110,7 @@ impl Router {
         random: &mut impl Rng,
     ) -> Option<NodeId> {
         let Some(reach) = self.reach(now, candidates) else {
-            let first = candidates
-                .iter()
-                .min_by_key(|c| (self.probe_due(c.node), c.node));
+            let first = candidates.iter().min_by_key(|c| (self.probe_due(c.node), c.node));
             return first.map(|candidate| candidate.node);
         };
         let near = || {
@@ -133,11 +125,7 @@ impl Router {
         }
         let (one, other) = draw_two(near().count(), random);
         let (one, other) = (near().nth(one)?, near().nth(other)?);
-        let idler = if self.load(other) < self.load(one) {
-            other
-        } else {
-            one
-        };
+        let idler = if self.load(other) < self.load(one) { other } else { one };
         Some(idler.node)
     }
 
@@ -189,9 +177,7 @@ impl Router {
 
     /// The breaker of a node.
     pub fn breaker(&self, now: Time, node: NodeId) -> BreakerState {
-        self.peers
-            .get(&node)
-            .map_or(BreakerState::Closed, |peer| peer.breaker.state(now))
+        self.peers.get(&node).map_or(BreakerState::Closed, |peer| peer.breaker.state(now))
     }
 
     /// How many calls this node has under way to `node`.
@@ -201,9 +187,7 @@ impl Router {
 
     /// The longest round trip at which a candidate counts as near; `None` if every breaker is open.
     fn reach(&self, now: Time, candidates: &[Candidate]) -> Option<Duration> {
-        let asked = candidates
-            .iter()
-            .filter(|candidate| !self.is_open(now, candidate.node));
+        let asked = candidates.iter().filter(|candidate| !self.is_open(now, candidate.node));
         let nearest = asked.map(distance).min()?;
         let half_more = nearest.saturating_add(nearest / 2);
         Some(half_more.max(nearest.saturating_add(NEAR)))
@@ -221,9 +205,7 @@ impl Router {
     }
 
     fn load(&self, candidate: &Candidate) -> u32 {
-        candidate
-            .busy
-            .saturating_add(self.under_way(candidate.node))
+        candidate.busy.saturating_add(self.under_way(candidate.node))
     }
 
     fn peer_mut(&mut self, node: NodeId) -> Option<&mut Peer> {
@@ -257,12 +239,7 @@ impl Breaker {
     }
 
     fn probe(&mut self, now: Time) {
-        if let Self::Open {
-            until,
-            backoff,
-            probing,
-        } = self
-        {
+        if let Self::Open { until, backoff, probing } = self {
             *until = now.plus(*backoff);
             *probing = true;
         }
@@ -273,17 +250,9 @@ impl Breaker {
             Self::Closed { faults } if *faults + 1 < FAULTS_TO_OPEN => *faults += 1,
             Self::Closed { .. } => {
                 let (until, backoff) = (now.plus(FIRST_BACKOFF), FIRST_BACKOFF);
-                *self = Self::Open {
-                    until,
-                    backoff,
-                    probing: false,
-                };
+                *self = Self::Open { until, backoff, probing: false };
             }
-            Self::Open {
-                until,
-                backoff,
-                probing: probing @ true,
-            } => {
+            Self::Open { until, backoff, probing: probing @ true } => {
                 *backoff = backoff.saturating_mul(2).min(MAX_BACKOFF);
                 *until = now.plus(*backoff);
                 *probing = false;

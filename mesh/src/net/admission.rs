@@ -4,9 +4,10 @@
 //! the swarm and everything above it never hear of a peer that is not admitted. The dialler
 //! shows its paper first; a listener shows its own only to a peer that has shown a good one.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::poll_fn;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -25,6 +26,12 @@ use super::metrics::Metrics;
 /// How long a refused peer has to read why, before its connection is closed.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// The refusal of one peer is worth a warning this often.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Refusals of more peers than this are no news within [`LOG_EVERY`].
+const MAX_LOGGED: usize = 256;
+
 /// The longest reason of a peer that is written to the log, in characters.
 const MAX_REASON: usize = 300;
 
@@ -36,6 +43,8 @@ pub(super) struct Door {
     pub(super) clock: WallClock,
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<Metrics>,
+    /// Peers whose refusal was logged lately.
+    pub(super) logged: Mutex<BTreeMap<PeerId, Instant>>,
 }
 
 /// Why a connection was not admitted.
@@ -98,9 +107,8 @@ impl Door {
             }
         };
         let timeout = tokio::time::timeout(self.timeout, admission);
-        let outcome = timeout
-            .await
-            .unwrap_or(Err(AdmissionError::TooSlow { peer, within: self.timeout }));
+        let outcome =
+            timeout.await.unwrap_or(Err(AdmissionError::TooSlow { peer, within: self.timeout }));
         match outcome {
             Ok(()) => Ok((peer, connection)),
             Err(error) => {
@@ -182,19 +190,39 @@ impl Door {
 
     fn note(&self, error: &AdmissionError) {
         match error {
-            AdmissionError::Refused { .. } => {
+            AdmissionError::Refused { peer, .. } => {
                 self.metrics.papers_refused.one();
-                tracing::warn!(expected = %self.mesh, "{error}");
+                match self.is_news(*peer) {
+                    true => tracing::warn!(expected = %self.mesh, "{error}"),
+                    false => tracing::debug!(expected = %self.mesh, "{error}"),
+                }
             }
-            AdmissionError::RefusedByPeer { .. } => {
+            AdmissionError::RefusedByPeer { peer, .. } => {
                 self.metrics.refused_by_peers.one();
-                tracing::warn!(shown = %self.mesh, "{error}");
+                match self.is_news(*peer) {
+                    true => tracing::warn!(shown = %self.mesh, "{error}"),
+                    false => tracing::debug!(shown = %self.mesh, "{error}"),
+                }
             }
             AdmissionError::TooSlow { .. } | AdmissionError::BrokeOff { .. } => {
                 self.metrics.admissions_failed.one();
                 tracing::debug!("{error}");
             }
         }
+    }
+}
+
+impl Door {
+    /// Whether the log has not heard of this peer for a while. A stranger in the same network
+    /// knocks for ever.
+    fn is_news(&self, peer: PeerId) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|_, at| at.elapsed() < LOG_EVERY);
+        if logged.contains_key(&peer) || logged.len() >= MAX_LOGGED {
+            return false;
+        }
+        logged.insert(peer, Instant::now());
+        true
     }
 }
 

@@ -32,18 +32,15 @@ impl BodyStream {
     /// A body that somebody else writes, at most `parts` parts ahead of the reader.
     pub fn channel(parts: usize) -> (BodySender, Self) {
         let (parts, receiver) = mpsc::channel(parts.max(1));
-        let body = Self::new(futures::stream::unfold(
-            Some(receiver),
-            |receiver| async move {
-                let mut receiver: mpsc::Receiver<Part> = receiver?;
-                match receiver.recv().await {
-                    Some(Part::Bytes(bytes)) => Some((Ok(bytes), Some(receiver))),
-                    Some(Part::Failed(error)) => Some((Err(error), None)),
-                    Some(Part::End) => None,
-                    None => Some((Err(abandoned()), None)),
-                }
-            },
-        ));
+        let body = Self::new(futures::stream::unfold(Some(receiver), |receiver| async move {
+            let mut receiver: mpsc::Receiver<Part> = receiver?;
+            match receiver.recv().await {
+                Some(Part::Bytes(bytes)) => Some((Ok(bytes), Some(receiver))),
+                Some(Part::Failed(error)) => Some((Err(error), None)),
+                Some(Part::End) => None,
+                None => Some((Err(abandoned()), None)),
+            }
+        }));
         (BodySender { parts }, body)
     }
 

@@ -41,7 +41,7 @@ pub(super) use start::start;
 const MAX_HINTS: usize = 128;
 
 /// How long the last words to the peers may take.
-const GOODBYE: Duration = Duration::from_millis(500);
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What the handle asks for.
 #[derive(Debug)]
@@ -159,6 +159,7 @@ impl Driver {
             control::Said::Goodbye => {
                 tracing::info!(node = %from, "a node leaves");
                 self.census.goodbye(now, from);
+                self.close_soon(|_, node| node == from);
             }
             control::Said::Peers(hints) => {
                 for PeerHint { node, addresses } in hints.into_iter().take(MAX_HINTS) {
@@ -267,30 +268,25 @@ impl Driver {
 
     /// Says the last words, and closes.
     async fn stop(&mut self) {
-        // Without its queue, each control stream's writer sends what is left, and ends.
+        // Without its queue, each control stream's writer sends what is left, and ends. The peers
+        // then close, when they have every answer.
         self.peers.clear();
         self.connections.hush();
-        let words = async {
-            let mut left = self.connections.ids().count();
-            while left > 0 {
-                tokio::select! {
-                    Some(end) = self.streams.join_next() => {
-                        left -= usize::from(matches!(end, Ok(StreamEnd::Control(..))));
-                    }
-                    _ = self.swarm.select_next_some() => {}
-                }
+        if tokio::time::timeout(GOODBYE, self.until_closed()).await.is_err() {
+            let ids: Vec<ConnectionId> = self.connections.ids().collect();
+            for id in ids {
+                self.swarm.close_connection(id);
             }
-        };
-        let _ = tokio::time::timeout(GOODBYE, words).await;
-        let ids: Vec<ConnectionId> = self.connections.ids().collect();
-        for id in ids {
-            self.swarm.close_connection(id);
+            let _ = tokio::time::timeout(GOODBYE, self.until_closed()).await;
         }
-        let closed = async {
-            while self.swarm.network_info().connection_counters().num_established() > 0 {
-                self.swarm.select_next_some().await;
+    }
+
+    async fn until_closed(&mut self) {
+        while self.swarm.network_info().connection_counters().num_established() > 0 {
+            tokio::select! {
+                _ = self.swarm.select_next_some() => {}
+                Some(_) = self.streams.join_next() => {}
             }
-        };
-        let _ = tokio::time::timeout(GOODBYE, closed).await;
+        }
     }
 }

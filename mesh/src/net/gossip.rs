@@ -77,8 +77,8 @@ impl Speaker {
             *last = self.clock.now().0.max(last.saturating_add(1));
             *last
         };
-        let fact = Fact::sign(&self.key, topic.name(), sequence, statement)
-            .map_err(|_| usize::MAX)?;
+        let fact =
+            Fact::sign(&self.key, topic.name(), sequence, statement).map_err(|_| usize::MAX)?;
         let text = BASE64.encode(wire::encode(&fact).map_err(|_| usize::MAX)?);
         if text.len() > MAX_FACT { Err(text.len()) } else { Ok(Said { topic, fact, text }) }
     }
@@ -121,7 +121,7 @@ impl Gossip {
     pub(super) fn new(
         config: &MeshConfig,
         peers: Arc<Peers>,
-            metrics: Arc<Metrics>,
+        metrics: Arc<Metrics>,
         inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
         says: mpsc::Receiver<Say>,
         heard: mpsc::Sender<Heard>,
@@ -135,7 +135,7 @@ impl Gossip {
             clock: config.clock,
             carrier,
             gate,
-                metrics,
+            metrics,
             own: HashMap::new(),
             says,
             heard,

@@ -24,6 +24,8 @@ pub struct Runs {
     pub components: Vec<ComponentId>,
     /// The artifacts that it holds, and others may fetch.
     pub artifacts: Vec<Digest>,
+    /// What it should run and can't, and why.
+    pub failing: BTreeMap<ComponentId, String>,
 }
 
 /// How busy a node is. Changes all the time.

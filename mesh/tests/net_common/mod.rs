@@ -1,9 +1,10 @@
 //! Mesh nodes for tests: real ones, in this process, on 127.0.0.1.
 
-#![allow(dead_code, reason = "every test binary uses another part of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses another part of it")]
+
+pub mod raw;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,7 +91,6 @@ pub fn paper(authority: &SigningKey, node: NodeId, issued: u64, expires: Option<
 pub async fn start(config: MeshConfig) -> Mesh {
     Mesh::start(config, Arc::<Disk>::default(), Arc::<Echo>::default()).await.unwrap()
 }
-
 
 /// Waits until the view of `mesh` is as it should be.
 pub async fn until(mesh: &Mesh, what: &str, is_so: impl Fn(&View) -> bool) -> Arc<View> {
@@ -259,8 +259,4 @@ pub fn body(bytes: usize) -> BodyStream {
         (size > 0).then(|| Ok(Bytes::from(vec![7; size])))
     });
     BodyStream::new(futures::stream::iter(parts))
-}
-
-pub fn exists(folder: &Path, name: &str) -> bool {
-    folder.join(name).exists()
 }

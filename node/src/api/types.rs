@@ -88,6 +88,8 @@ pub(crate) struct ComponentInfo {
     pub(crate) running: Vec<NodeId>,
     /// Why it does not run as often as it should.
     pub(crate) shortfall: Option<String>,
+    /// The nodes that should run it and can't, and why.
+    pub(crate) failing: BTreeMap<NodeId, String>,
     /// How it does on the node that answers, where it belongs there.
     pub(crate) here: Option<Status>,
 }

@@ -55,6 +55,9 @@ fn rows(app: &AppInfo) -> Vec<[String; 6]> {
 }
 
 fn note(component: &ComponentInfo) -> String {
+    if let Some((node, why)) = component.failing.first_key_value() {
+        return format!("fails on {}: {why}", node.short());
+    }
     match (&component.here, &component.shortfall) {
         (Some(Status::Failed(why)), _) => format!("fails here: {why}"),
         (_, Some(shortfall)) => shortfall.clone(),

@@ -21,6 +21,7 @@ use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_runtime::{CallContext, HttpBody};
 
 use super::node::Node;
+use super::trace;
 use crate::providers::http_message::error_response;
 
 /// Connections at once; more wait in the system's queue.
@@ -133,7 +134,8 @@ async fn route(
         let message = format!("no route for `{host}{}`", request.uri().path());
         return Err(CallError::new(ErrorKind::NotLinked, message));
     };
-    let context = CallContext::new(Source::Gateway, Instant::now() + timeout);
+    let mut context = CallContext::new(Source::Gateway, Instant::now() + timeout);
+    context.trace = trace::of(request.headers());
     node.http(context, target, request).await
 }
 

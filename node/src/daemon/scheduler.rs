@@ -1,15 +1,16 @@
 //! Makes true on this node what the records and the placement say: what belongs here runs here,
 //! and nothing else does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
-use wattle_contracts::record::ComponentSpec;
+use wattle_contracts::record::{ComponentSpec, RecordKey};
 use wattle_mesh::net::{Load, Mesh, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
@@ -18,8 +19,12 @@ use super::outside::NodeOutside;
 use super::running::Status;
 use super::table::Table;
 
-/// What failed is tried again after so long.
-const RETRY: Duration = Duration::from_secs(3);
+/// What failed for the first time is tried again after so long: an artifact may be on its way.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// What failed again waits longer.
+const RETRY: Duration = Duration::from_secs(5);
+/// How much of a failure the others are told, in characters.
+const MAX_WHY: usize = 400;
 /// How often the load is told.
 const LOAD: Duration = Duration::from_secs(2);
 
@@ -33,13 +38,13 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
     let mut load = tokio::time::interval(LOAD);
     load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut prune = tokio::time::interval(PRUNE);
-    let mut said = None;
+    let mut share = Share::default();
     loop {
-        let settled = settle(&node, &mesh, &mut said).await;
+        share.settle(&node, &mesh).await;
         let retry = async {
-            match settled {
-                true => std::future::pending().await,
-                false => tokio::time::sleep(RETRY).await,
+            match share.retry_at() {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
             }
         };
         tokio::pin!(retry);
@@ -57,42 +62,88 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
     }
 }
 
-/// Brings this node to its share. `false` when something failed and is worth another try.
-async fn settle(node: &Arc<Node>, mesh: &Mesh, said: &mut Option<Runs>) -> bool {
-    node.set_table(Table::new(mesh.records().iter()));
-    let table = node.table();
-    let share: BTreeSet<ComponentId> = node.share(&table).into_iter().collect();
-    for gone in node.running().retain(|id| share.contains(id)) {
-        tracing::info!(component = %gone, "stopped");
+/// What the scheduler remembers between two looks.
+#[derive(Default)]
+struct Share {
+    /// What could not be started, as it was declared then, and when it is tried again. The mesh
+    /// may change every second; a component that fails is not to be fetched as often.
+    failed: BTreeMap<ComponentId, (ComponentSpec, Instant)>,
+    /// What the others were told last.
+    said: Option<Runs>,
+    /// When that is to be tried again, if it did not go out.
+    say_again: Option<Instant>,
+}
+
+impl Share {
+    /// When there is something to be tried again.
+    fn retry_at(&self) -> Option<Instant> {
+        self.failed.values().map(|(_, at)| *at).chain(self.say_again).min()
     }
-    let mut settled = true;
-    for id in share {
-        let Some(spec) = table.app(&id.app).and_then(|app| app.components.get(&id.name)) else {
-            continue;
-        };
-        if node.running().is_current(&id, spec) {
-            continue;
+
+    /// Brings this node to its share.
+    async fn settle(&mut self, node: &Arc<Node>, mesh: &Mesh) {
+        node.set_table(Table::new(mesh.records().iter()));
+        let table = node.table();
+        let share: BTreeSet<ComponentId> = node.share(&table).into_iter().collect();
+        for gone in node.running().retain(|id| share.contains(id)) {
+            tracing::info!(component = %gone, "stopped");
+        }
+        self.failed.retain(|id, _| share.contains(id));
+        for id in share {
+            let app = table.app(&id.app);
+            if let Some(spec) = app.and_then(|app| app.components.get(&id.name)) {
+                self.ensure(node, mesh, id, spec).await;
+            }
+        }
+        self.say(mesh, runs(node, &table));
+    }
+
+    /// Starts a component, unless it runs already or failed a moment ago.
+    async fn ensure(
+        &mut self,
+        node: &Arc<Node>,
+        mesh: &Mesh,
+        id: ComponentId,
+        spec: &ComponentSpec,
+    ) {
+        let waits =
+            |(failed, at): &(ComponentSpec, Instant)| failed == spec && Instant::now() < *at;
+        if node.running().is_current(&id, spec) || self.failed.get(&id).is_some_and(waits) {
+            return;
         }
         match start(node, mesh, &id, spec).await {
-            Ok(()) => tracing::info!(component = %id, digest = %spec.digest, "started"),
+            Ok(()) => {
+                self.failed.remove(&id);
+                tracing::info!(component = %id, digest = %spec.digest, "started");
+            }
             Err(why) => {
                 tracing::warn!(component = %id, why, "can't start; trying again");
                 node.running().set_status(id.clone(), Status::Failed(why));
-                settled = false;
+                // Soon at first, since what is missing may be on its way; then ever less often.
+                let again = match self.failed.get(&id) {
+                    Some((failed, _)) if failed == spec => RETRY,
+                    _ => FIRST_RETRY,
+                };
+                self.failed.insert(id, (spec.clone(), Instant::now() + again));
             }
         }
     }
-    let runs = runs(node, &table);
-    if said.as_ref() != Some(&runs) {
-        match mesh.say_runs(&runs) {
-            Ok(()) => *said = Some(runs),
+
+    fn say(&mut self, mesh: &Mesh, runs: Runs) {
+        if self.said.as_ref() == Some(&runs) {
+            return;
+        }
+        self.say_again = match mesh.say_runs(&runs) {
+            Ok(()) => {
+                self.said = Some(runs);
+                None
+            }
             Err(error) => {
                 tracing::warn!(%error, "can't tell the others what runs here; trying again");
-                settled = false;
+                Some(Instant::now() + FIRST_RETRY)
             }
-        }
+        };
     }
-    settled
 }
 
 /// What this node tells the others that it runs and holds.
@@ -108,7 +159,11 @@ fn runs(node: &Node, table: &Table) -> Runs {
     components.sort();
     let mut artifacts = node.artifacts().list();
     artifacts.sort();
-    Runs { components, artifacts }
+    let failing = node.running().statuses().into_iter().filter_map(|(id, status)| match status {
+        Status::Failed(why) => Some((id, why.chars().take(MAX_WHY).collect())),
+        Status::Starting | Status::Running => None,
+    });
+    Runs { components, artifacts, failing: failing.collect() }
 }
 
 fn prune_artifacts(node: &Node) {
@@ -137,11 +192,13 @@ async fn start(
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<(), String> {
+    // Before it is fetched: what nobody here trusts need not cross the network.
+    node.artifacts().check_publisher(spec.publisher).map_err(|error| error.to_string())?;
     node.running().set_status(id.clone(), Status::Starting);
     let found = match load(node, spec.digest).await? {
         Some(found) => found,
         None => {
-            fetch(node, mesh, spec.digest).await?;
+            fetch(node, mesh, id, spec.digest).await?;
             load(node, spec.digest).await?.ok_or("its file vanished from this node's disk")?
         }
     };
@@ -176,12 +233,22 @@ pub(super) async fn load(node: &Arc<Node>, digest: Digest) -> Result<Option<Load
 }
 
 /// Brings an artifact here from whichever node holds it.
-async fn fetch(node: &Arc<Node>, mesh: &Mesh, digest: Digest) -> Result<(), String> {
+async fn fetch(
+    node: &Arc<Node>,
+    mesh: &Mesh,
+    id: &ComponentId,
+    digest: Digest,
+) -> Result<(), String> {
     let view = mesh.view();
+    // Whoever declared the app held it then, and the record is here before the gossip of who
+    // holds what.
+    let records = mesh.records();
+    let writer = records.get(&RecordKey::App(id.app.clone())).map(|record| record.version.writer);
     let holders: Vec<NodeId> = view
         .nodes
         .values()
-        .filter(|other| !other.is_self && other.connected && other.runs.artifacts.contains(&digest))
+        .filter(|other| !other.is_self && other.connected)
+        .filter(|other| Some(other.id) == writer || other.runs.artifacts.contains(&digest))
         .map(|other| other.id)
         .collect();
     let mut why = format!("no node that can be reached holds {digest}");

@@ -40,6 +40,17 @@ impl ArtifactStore {
         Ok(Self { folder, trusted })
     }
 
+    /// Whether components of `publisher` are taken; if not, why.
+    pub(crate) fn check_publisher(&self, publisher: PublisherKey) -> Result<(), ArtifactError> {
+        match self.trusted.contains(&publisher) {
+            true => Ok(()),
+            false => Err(ArtifactError::Untrusted {
+                signers: vec![publisher],
+                trusted: self.trusted.clone(),
+            }),
+        }
+    }
+
     /// Verifies and keeps an artifact. Nothing that is not trusted touches the disk.
     pub(crate) fn put(
         &self,

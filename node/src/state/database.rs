@@ -1,8 +1,8 @@
 //! The one embedded database of a node (redb), and a writer that commits for many at once.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
@@ -29,10 +29,40 @@ pub(crate) struct Database {
 }
 
 struct Inner {
-    redb: Arc<redb::Database>,
+    file: Arc<DatabaseFile>,
     // Dropped before the thread is joined, which ends it.
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// The open file. After a failed write redb refuses everything until it is opened anew, which
+/// the writer does: a disk that was full for a moment must not stop a node for good.
+struct DatabaseFile {
+    path: PathBuf,
+    open: RwLock<Option<Arc<redb::Database>>>,
+}
+
+impl DatabaseFile {
+    fn current(&self) -> Result<Arc<redb::Database>> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.clone().context("the database is closed after a disk error; it is opened again")
+    }
+
+    /// Opens the file if it is not open.
+    fn ensure_open(&self) -> Result<Arc<redb::Database>> {
+        if let Ok(database) = self.current() {
+            return Ok(database);
+        }
+        let database =
+            Arc::new(redb::Database::create(&self.path).context("can't open the database again")?);
+        tracing::info!(file = %self.path.display(), "the database is open again");
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&database));
+        Ok(database)
+    }
+
+    fn close(&self) {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 impl Database {
@@ -46,21 +76,24 @@ impl Database {
                 path.display()
             )
         })?;
-        let redb = Arc::new(redb);
+        let file = Arc::new(DatabaseFile {
+            path: path.to_path_buf(),
+            open: RwLock::new(Some(Arc::new(redb))),
+        });
         let (jobs, queue) = sync_channel(QUEUE);
         let writer = std::thread::Builder::new()
             .name("wattle-db-writer".into())
             .spawn({
-                let redb = Arc::clone(&redb);
-                move || write_batches(&redb, &queue)
+                let file = Arc::clone(&file);
+                move || write_batches(&file, &queue)
             })
             .context("can't start the database's writer thread")?;
-        Ok(Self { inner: Arc::new(Inner { redb, jobs: Some(jobs), writer: Some(writer) }) })
+        Ok(Self { inner: Arc::new(Inner { file, jobs: Some(jobs), writer: Some(writer) }) })
     }
 
     /// Reads at a consistent point.
     pub(crate) fn read(&self) -> Result<redb::ReadTransaction> {
-        self.inner.redb.begin_read().context("can't read the database")
+        self.inner.file.current()?.begin_read().context("can't read the database")
     }
 
     /// Changes the database, and returns what `change` gave once that is on disk. An error of
@@ -121,33 +154,39 @@ impl Drop for Inner {
     }
 }
 
-fn write_batches(redb: &redb::Database, queue: &Receiver<Job>) {
+fn write_batches(file: &DatabaseFile, queue: &Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let batch: Vec<Job> =
             std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).collect();
-        match redb.begin_write() {
-            Ok(transaction) => {
-                let completions: Vec<Completion> =
-                    batch.into_iter().map(|job| job(Ok(&transaction))).collect();
-                let committed = transaction
-                    .commit()
-                    .map_err(|error| format!("can't write to the database: {error}"));
-                if let Err(error) = &committed {
-                    tracing::error!("{error}");
-                }
-                for completion in completions {
-                    completion(committed.clone());
-                }
-            }
-            Err(error) => {
-                let error = format!("can't write to the database: {error}");
-                tracing::error!("{error}");
-                for job in batch {
-                    job(Err(&error))(Err(error.clone()));
-                }
-            }
+        if let Err(error) = write_batch(file, batch) {
+            tracing::error!(%error, "can't write to the database");
+            file.close();
         }
     }
+}
+
+/// Runs a batch in one transaction, and tells each of its writers.
+fn write_batch(file: &DatabaseFile, batch: Vec<Job>) -> Result<(), String> {
+    let begun = file
+        .ensure_open()
+        .and_then(|database| database.begin_write().context("no transaction can be begun"))
+        .map_err(|error| format!("can't write to the database: {error:#}"));
+    let transaction = match begun {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            for job in batch {
+                job(Err(&error))(Err(error.clone()));
+            }
+            return Err(error);
+        }
+    };
+    let completions: Vec<Completion> = batch.into_iter().map(|job| job(Ok(&transaction))).collect();
+    let committed =
+        transaction.commit().map_err(|error| format!("can't write to the database: {error}"));
+    for completion in completions {
+        completion(committed.clone());
+    }
+    committed
 }
 
 #[cfg(test)]

@@ -204,18 +204,26 @@ fn check_sizes(request: &KeyValueRequest) -> Result<()> {
 mod tests {
     use super::*;
 
-    struct Store(KeyValueTables, ComponentId, tempfile::TempDir);
+    struct Store {
+        tables: KeyValueTables,
+        provider: ComponentId,
+        _folder: tempfile::TempDir,
+    }
 
     impl Store {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let database = Database::open(&folder.path().join("db")).unwrap();
-            Self(KeyValueTables::new(database), "app/store".parse().unwrap(), folder)
+            Self {
+                tables: KeyValueTables::new(database),
+                provider: "app/store".parse().unwrap(),
+                _folder: folder,
+            }
         }
 
         async fn ask(&self, bucket: &str, operation: KeyValueOperation) -> KeyValueReply {
             let request = KeyValueRequest { bucket: bucket.into(), operation };
-            self.0.handle(&self.1, request).await
+            self.tables.handle(&self.provider, request).await
         }
     }
 

@@ -67,8 +67,10 @@ impl Exports {
         if let Some(functions) = self.interfaces.get(contract) {
             return functions.get(function);
         }
-        let mut compatible =
-            self.interfaces.iter().filter(|(own, _)| own.covers(contract) && contract.interface().is_some());
+        let mut compatible = self
+            .interfaces
+            .iter()
+            .filter(|(own, _)| own.covers(contract) && contract.interface().is_some());
         compatible.find_map(|(_, functions)| functions.get(function))
     }
 
@@ -110,11 +112,7 @@ impl Export {
 
     pub(super) fn parse_wave(&self, id: &ComponentId, text: &str) -> Result<Vec<Val>, CallError> {
         let error = |why: &dyn fmt::Display| {
-            let params: Vec<String> = self
-                .ty
-                .params()
-                .map(|(name, _)| name.into())
-                .collect();
+            let params: Vec<String> = self.ty.params().map(|(name, _)| name.into()).collect();
             let message = format!(
                 "the arguments for {} of {id} can't be read: {why}; it takes ({})",
                 self.name,
@@ -134,9 +132,7 @@ impl Export {
                 .map_err(|_| first)
         });
         let types: Vec<Type> = self.ty.params().map(|(_, ty)| ty).collect();
-        parsed
-            .and_then(|call| call.to_wasm_params::<Val>(&types))
-            .map_err(|why| error(&why))
+        parsed.and_then(|call| call.to_wasm_params::<Val>(&types)).map_err(|why| error(&why))
     }
 
     /// The bytes of a call are not arguments of this function.

@@ -51,9 +51,9 @@ impl Actor {
         };
         let (set, mut head) = oneshot::channel::<Head>();
         let mut view = store.data_mut().http();
-        let resources = view.new_incoming_request(scheme, request).and_then(|request| {
-            Ok((request, view.new_response_outparam(set)?))
-        });
+        let resources = view
+            .new_incoming_request(scheme, request)
+            .and_then(|request| Ok((request, view.new_response_outparam(set)?)));
         let (request, response) = resources.map_err(|error| {
             let message = format!("the request can't be given to {}: {error:#}", self.id());
             CallError::new(ErrorKind::Internal, message)

@@ -27,8 +27,7 @@ pub(crate) struct Known {
 }
 
 /// Encoded results to come.
-pub(crate) type Encoded<'a> =
-    Pin<Box<dyn Future<Output = Result<Vec<u8>, CallError>> + Send + 'a>>;
+pub(crate) type Encoded<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, CallError>> + Send + 'a>>;
 
 impl Known {
     /// How calls of `signature` are made, if it is one of those.

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use ring::hmac;
@@ -26,6 +27,9 @@ const TAG: usize = 32;
 /// The end of a cached file's name.
 const EXTENSION: &str = "code";
 
+/// How the end of a name begins while the file is being written.
+const UNFINISHED: &str = "new-";
+
 pub(super) struct Cache {
     directory: PathBuf,
     limit: u64,
@@ -40,6 +44,7 @@ impl Cache {
         if let Err(error) = create_private_directory(&directory) {
             return Err(EngineError::Cache { path: directory, error });
         }
+        remove_unfinished(&directory);
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
@@ -106,7 +111,11 @@ impl Cache {
         let mut code = Vec::new();
         file.read_to_end(&mut code).map_err(Unusable::Unreadable)?;
         let (magic, tag) = header.split_at(MAGIC.len());
-        if magic == MAGIC && tag == self.tag(digest, &code).as_ref() { Ok(code) } else { Err(Unusable::Changed) }
+        if magic == MAGIC && tag == self.tag(digest, &code).as_ref() {
+            Ok(code)
+        } else {
+            Err(Unusable::Changed)
+        }
     }
 
     fn tag(&self, digest: &Digest, code: &[u8]) -> hmac::Tag {
@@ -124,8 +133,10 @@ impl Cache {
         }
         self.make_room(length)?;
         let path = self.path(digest);
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
         // Written aside and renamed: a crash leaves the old file or the new one, never a part.
-        let aside = path.with_extension(format!("new-{}", std::process::id()));
+        let aside = path.with_extension(format!("{UNFINISHED}{}-{unique}", std::process::id()));
         let written = write_private(&aside, &[MAGIC, self.tag(digest, code).as_ref(), code])
             .and_then(|()| fs::rename(&aside, &path));
         if written.is_err() {
@@ -174,6 +185,18 @@ fn create_private_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Removes what a crash left half written. Another process that writes right now loses no more
+/// than the time to compile again.
+fn remove_unfinished(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|extension| extension.starts_with(UNFINISHED)) {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn write_private(path: &Path, parts: &[&[u8]]) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! `wasi:http/outgoing-handler` to the node, and what errors are called there.
 
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use http_body_util::BodyExt;
@@ -49,8 +48,9 @@ impl WasiHttpHooks for Call {
         };
         Box::new(async move {
             let deadline = context.deadline;
-            let sent = actor.outside.send_http(context, &actor.id, request.map(HttpBody::new), timeouts);
-            let response = match tokio::time::timeout_at(deadline, Pin::from(sent)).await {
+            let sent =
+                actor.outside.send_http(context, &actor.id, request.map(HttpBody::new), timeouts);
+            let response = match tokio::time::timeout_at(deadline, sent).await {
                 Ok(response) => response.map_err(out_error)?,
                 Err(_) => return Err(Error::HttpResponseTimeout),
             };
@@ -77,5 +77,85 @@ fn out_error(error: HttpOutError) -> Error {
         HttpOutError::Loop => Error::LoopDetected,
         HttpOutError::Protocol => Error::HttpProtocolError,
         HttpOutError::Internal(message) => Error::InternalError(Some(message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use http_body_util::Empty;
+    use tokio::time::Instant;
+    use wattle_contracts::call::{CallError, ErrorKind, Source};
+    use wattle_contracts::id::{ComponentId, ContractId};
+
+    use super::*;
+    use crate::actor::Shared;
+    use crate::limits::Limits;
+    use crate::outside::{CallContext, Destination, KeyValue, KeyValueError, LogLevel, Outside};
+
+    /// Answers a request for `/ok`, never one for `/never`, and fails all others.
+    struct Upstream;
+
+    #[async_trait]
+    impl Outside for Upstream {
+        fn resolve(&self, _: &ComponentId, _: &ContractId) -> Result<Destination, CallError> {
+            Err(CallError::new(ErrorKind::NotLinked, "nowhere"))
+        }
+
+        fn key_value(&self, _: &ComponentId, _: &str) -> Result<Arc<dyn KeyValue>, KeyValueError> {
+            Err(KeyValueError::NoSuchStore)
+        }
+
+        fn log(&self, _: &ComponentId, _: LogLevel, _: &str, _: &str) {}
+
+        async fn send_http(
+            &self,
+            context: CallContext,
+            source: &ComponentId,
+            request: http::Request<HttpBody>,
+            timeouts: HttpTimeouts,
+        ) -> Result<http::Response<HttpBody>, HttpOutError> {
+            assert_eq!(context.source, Source::Component(source.clone()));
+            assert_eq!(timeouts.connect, Some(Duration::from_secs(1)));
+            match request.uri().path() {
+                "/ok" => Ok(http::Response::new(HttpBody::full("fine"))),
+                "/never" => std::future::pending().await,
+                _ => Err(HttpOutError::Refused),
+            }
+        }
+    }
+
+    async fn send(path: &str, limits: Limits) -> Result<http::Response<WasiBody>, Error> {
+        let id = "shop/caller".parse().unwrap();
+        let shared = Shared::new(id, std::collections::BTreeMap::new(), limits, Arc::new(Upstream));
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let context = CallContext::new(Source::Gateway, deadline);
+        let mut call = Call::new(Arc::new(shared), context);
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = http::Request::get(format!("http://up.example{path}")).body(body).unwrap();
+        let options =
+            RequestOptions { connect_timeout: Some(Duration::from_secs(1)), ..Default::default() };
+        let sent = call.send_request(request, Some(options), Box::new(async { Ok(()) }));
+        Pin::from(sent).await.map(|(response, _)| response)
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_out_and_its_response_comes_back() {
+        let response = send("/ok", Limits::default()).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+    }
+
+    #[tokio::test]
+    async fn failures_get_their_wasi_names() {
+        let refused = send("/", Limits::default()).await.unwrap_err();
+        assert!(matches!(refused, Error::ConnectionRefused), "{refused}");
+        let late = send("/never", Limits::default()).await.unwrap_err();
+        assert!(matches!(late, Error::HttpResponseTimeout), "{late}");
+        let limits = Limits { outbound: 0, ..Limits::default() };
+        let limited = send("/ok", limits).await.unwrap_err();
+        assert!(matches!(limited, Error::InternalError(Some(_))), "{limited}");
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     // Guests in the wild also import it without a version, as the proposal was first published.
     linker.instance("wasi:logging/logging")?.func_wrap(
         "log",
-        |mut store: StoreContextMut<'_, State>, (level, context, message): (Level, String, String)| {
+        |mut store: StoreContextMut<'_, State>,
+         (level, context, message): (Level, String, String)| {
             logging::Host::log(store.data_mut(), level, context, message)
         },
     )

@@ -33,7 +33,7 @@ pub enum DecodeError {
 }
 
 /// Reads values one after the other.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     budget: usize,
 }

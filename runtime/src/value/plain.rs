@@ -20,7 +20,9 @@ pub(crate) trait Plain: ComponentType + Lift + Lower + Send + Sync + 'static {
 }
 
 /// The parameters or the results of a function.
-pub(crate) trait PlainList: ComponentNamedList + Lift + Lower + Send + Sync + 'static {
+pub(crate) trait PlainList:
+    ComponentNamedList + Lift + Lower + Send + Sync + 'static
+{
     /// One shape for each.
     fn shapes() -> Vec<Shape>;
     /// Appends them one after the other.
@@ -114,7 +116,8 @@ macro_rules! plain_list {
         #[allow(unused_variables, reason = "the empty list uses none")]
         impl<$($member: Plain),*> PlainList for ($($member,)*) {
             fn shapes() -> Vec<Shape> {
-                [$($member::shape()),*].into_iter().flatten().collect::<Vec<Shape>>()
+                let shapes: Vec<Option<Shape>> = vec![$($member::shape()),*];
+                shapes.into_iter().flatten().collect()
             }
 
             fn encode(&self, bytes: &mut Vec<u8>) {

@@ -95,13 +95,15 @@ impl Deriver {
                     .map(|field| Ok((field.name.into(), inner(&field.ty)?)))
                     .collect::<Result<_, ShapeError>>()?,
             ),
-            Type::Tuple(tuple) => Shape::Tuple(
-                tuple.types().map(|ty| inner(&ty)).collect::<Result<_, ShapeError>>()?,
-            ),
+            Type::Tuple(tuple) => {
+                Shape::Tuple(tuple.types().map(|ty| inner(&ty)).collect::<Result<_, ShapeError>>()?)
+            }
             Type::Variant(variant) => Shape::Variant(
                 variant
                     .cases()
-                    .map(|case| Ok((case.name.into(), case.ty.as_ref().map(&mut inner).transpose()?)))
+                    .map(|case| {
+                        Ok((case.name.into(), case.ty.as_ref().map(&mut inner).transpose()?))
+                    })
                     .collect::<Result<_, ShapeError>>()?,
             ),
             Type::Enum(names) => Shape::Enum(names.names().map(Into::into).collect()),

@@ -23,7 +23,8 @@ impl Signature {
     /// A function with these shapes.
     pub fn new(params: impl Into<Box<[Shape]>>, results: impl Into<Box<[Shape]>>) -> Self {
         let (params, results) = (params.into(), results.into());
-        let text = Shape::Tuple([Shape::Tuple(params.clone()), Shape::Tuple(results.clone())].into());
+        let text =
+            Shape::Tuple([Shape::Tuple(params.clone()), Shape::Tuple(results.clone())].into());
         let digest = Digest::of(text.to_string().as_bytes());
         let fingerprint = digest.as_bytes().first_chunk().copied().unwrap_or_default();
         Self { params, results, fingerprint: u64::from_le_bytes(fingerprint) }
@@ -34,7 +35,8 @@ impl Signature {
         let mut deriver = Deriver::new();
         let params: Vec<_> =
             ty.params().map(|(_, ty)| deriver.shape(&ty)).collect::<Result<_, _>>()?;
-        let results: Vec<_> = ty.results().map(|ty| deriver.shape(&ty)).collect::<Result<_, _>>()?;
+        let results: Vec<_> =
+            ty.results().map(|ty| deriver.shape(&ty)).collect::<Result<_, _>>()?;
         Ok(Self::new(params, results))
     }
 

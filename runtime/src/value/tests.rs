@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use wasmtime::component::Val;
 
-use super::{DecodeError, Shape, Signature};
+use super::{DecodeError, PlainList, Shape, Signature, decode_plain};
 
 fn names(count: usize) -> Box<[Box<str>]> {
     (0..count).map(|index| format!("name-{index}").into()).collect()
@@ -167,6 +167,51 @@ proptest! {
         prop_assert!(signature.decode_arguments(&bytes[..cut.index(bytes.len())]).is_err());
         bytes.push(0);
         prop_assert_eq!(signature.decode_arguments(&bytes).unwrap_err(), DecodeError::Trailing);
+    }
+}
+
+fn bytes_val(bytes: &[u8]) -> Val {
+    Val::List(bytes.iter().map(|byte| Val::U8(*byte)).collect())
+}
+
+fn encoded<L: PlainList>(values: &L) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    values.encode(&mut bytes);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn types_that_are_known_are_written_as_all_others(
+        text in any::<String>(),
+        bytes in vec(any::<u8>(), 0..300),
+        outcome in any::<Result<Option<Vec<u8>>, String>>(),
+    ) {
+        type Three = (String, Vec<u8>, Result<Option<Vec<u8>>, String>);
+        let plain: Three = (text.clone(), bytes.clone(), outcome.clone());
+        let values = [
+            Val::String(text),
+            bytes_val(&bytes),
+            Val::Result(match &outcome {
+                Ok(bytes) => {
+                    let bytes = bytes.as_ref().map(|bytes| Box::new(bytes_val(bytes)));
+                    Ok(Some(Box::new(Val::Option(bytes))))
+                }
+                Err(text) => Err(Some(Box::new(Val::String(text.clone())))),
+            }),
+        ];
+        let signature = Signature::new([], Three::shapes());
+        let written = encoded(&plain);
+        prop_assert_eq!(&written, &signature.encode_results(&values).unwrap());
+        prop_assert_eq!(decode_plain::<Three>(&written).unwrap(), plain);
+    }
+
+    #[test]
+    fn random_bytes_are_refused_alike(bytes in vec(any::<u8>(), 0..40)) {
+        type Two = (Result<(), String>, Option<Vec<u8>>);
+        let mut slots = [Val::Bool(false), Val::Bool(false)];
+        let slow = Signature::new([], Two::shapes()).decode_results_into(&bytes, &mut slots);
+        prop_assert_eq!(decode_plain::<Two>(&bytes).map(|_| ()), slow);
     }
 }
 

@@ -267,7 +267,8 @@ impl KeyValue for Store {
         delta: u64,
     ) -> Result<u64, KeyValueError> {
         let mut values = self.begin();
-        let old = values.get(key).map_or(0, |value| std::str::from_utf8(value).unwrap().parse().unwrap());
+        let old =
+            values.get(key).map_or(0, |value| std::str::from_utf8(value).unwrap().parse().unwrap());
         let new: u64 = old + delta;
         values.insert(key.into(), new.to_string().into_bytes());
         Ok(new)
@@ -280,7 +281,10 @@ impl KeyValue for Store {
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyValueError> {
         let values = self.begin();
-        Ok(keys.into_iter().map(|key| values.get(&key).cloned().map(|value| (key, value))).collect())
+        Ok(keys
+            .into_iter()
+            .map(|key| values.get(&key).cloned().map(|value| (key, value)))
+            .collect())
     }
 
     async fn set_many(

@@ -50,7 +50,8 @@ pub fn echo_everything(version: &str) -> Vec<u8> {
     let mut types = String::new();
     let mut exports = String::new();
     for (name, ty) in NAMED.into_iter().chain([("everything", EVERYTHING)]) {
-        types += &format!("(type ${name}-type {ty})\n(export ${name} \"{name}\" (type ${name}-type))\n");
+        types +=
+            &format!("(type ${name}-type {ty})\n(export ${name} \"{name}\" (type ${name}-type))\n");
         exports += &format!("(export \"{name}\" (type ${name}))\n");
     }
     bytes(&format!(
@@ -73,7 +74,9 @@ pub fn relay_everything(version: &str) -> Vec<u8> {
     let mut aliases = String::new();
     let mut exports = String::new();
     for (name, ty) in NAMED.into_iter().chain([("everything", EVERYTHING)]) {
-        import += &format!("(type ${name}-type {ty})\n(export \"{name}\" (type ${name} (eq ${name}-type)))\n");
+        import += &format!(
+            "(type ${name}-type {ty})\n(export \"{name}\" (type ${name} (eq ${name}-type)))\n"
+        );
         aliases += &format!("(alias export $echo \"{name}\" (type ${name}))\n");
         exports += &format!("(export \"{name}\" (type ${name}))\n");
     }

@@ -16,6 +16,7 @@ pub struct Node {
     id: NodeId,
     admitted: bool,
     linked: bool,
+    linked_at: Time,
     unlinked: Option<Time>,
     gossip: Gossip,
     left: bool,
@@ -40,6 +41,7 @@ impl Node {
             id,
             admitted,
             linked: false,
+            linked_at: now,
             unlinked: None,
             gossip: Gossip::Nothing,
             left: false,
@@ -102,6 +104,9 @@ impl Node {
 
     pub(super) fn link(&mut self, now: Time) {
         self.admitted = true;
+        if !self.linked {
+            self.linked_at = now;
+        }
         self.linked = true;
         self.left = false;
         self.unlinked = None;
@@ -159,6 +164,10 @@ impl Node {
         match (self.linked, self.gossip) {
             _ if self.left => Standing::Left,
             (true, Gossip::Nothing | Gossip::Live) => Standing::Alive,
+            // Gossip calls a node dead until it has heard its heart beat a few times.
+            (true, Gossip::Dead) if now.since(self.linked_at) < config.gossip_lags => {
+                Standing::Alive
+            }
             // A connection that stands while the heart does not beat.
             (true, Gossip::Dead) => Standing::Suspect,
             (false, Gossip::Live) => match since_link {
@@ -175,6 +184,9 @@ impl Node {
 
     /// When time alone makes it stand otherwise.
     pub(super) fn changes_at(&self, config: Config) -> Time {
+        if self.linked && self.gossip == Gossip::Dead && self.standing == Standing::Alive {
+            return self.linked_at.plus(config.gossip_lags);
+        }
         let wait = match self.gossip {
             Gossip::Live => config.gossip_lags,
             Gossip::Nothing => config.suspect_for,

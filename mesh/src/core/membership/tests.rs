@@ -38,7 +38,13 @@ use Standing::{Alive, Left, Suspect, Unreachable};
 
 #[test]
 fn a_cut_makes_suspect_then_unreachable_and_a_heal_alive() {
-    let seen = story(&[(1, Linked(node(9))), (2, Unlinked(node(9))), (3, live(9)), (8, dead(9)), (99, Linked(node(9)))]);
+    let seen = story(&[
+        (1, Linked(node(9))),
+        (2, Unlinked(node(9))),
+        (3, live(9)),
+        (8, dead(9)),
+        (99, Linked(node(9))),
+    ]);
     assert_eq!(seen, [Alive, Suspect, Suspect, Unreachable, Alive]);
 }
 
@@ -72,7 +78,8 @@ fn a_node_that_others_still_hear_is_alive_though_not_linked() {
 
 #[test]
 fn who_left_is_not_raised_by_stale_gossip_but_by_coming_back() {
-    let seen = story(&[(1, Linked(node(9))), (2, Goodbye(node(9))), (3, live(9)), (4, Unlinked(node(9)))]);
+    let seen =
+        story(&[(1, Linked(node(9))), (2, Goodbye(node(9))), (3, live(9)), (4, Unlinked(node(9)))]);
     assert_eq!(seen, [Alive, Left, Left, Left]);
     let seen = story(&[(1, Goodbye(node(9))), (3, live(9)), (4, dead(9)), (9, live(9))]);
     assert_eq!(seen, [Left, Left, Left, Alive]);
@@ -82,8 +89,18 @@ fn who_left_is_not_raised_by_stale_gossip_but_by_coming_back() {
 
 #[test]
 fn a_connection_without_a_heartbeat_is_suspect() {
-    let seen = story(&[(1, Linked(node(9))), (2, live(9)), (20, dead(9)), (30, live(9))]);
+    let seen = story(&[(1, Linked(node(9))), (2, live(9)), (25, dead(9)), (30, live(9))]);
     assert_eq!(seen, [Alive, Alive, Suspect, Alive]);
+}
+
+/// Gossip's failure detector calls a newcomer dead until it has heard a few heartbeats. A node
+/// that was suspect for that would lose its share of the components just after it came.
+#[test]
+fn a_newcomer_is_not_suspect_for_a_heart_that_has_only_begun_to_beat() {
+    let seen = story(&[(1, Linked(node(9))), (2, dead(9)), (3, live(9)), (4, dead(9))]);
+    assert_eq!(seen, [Alive, Alive, Alive, Alive]);
+    let seen = story(&[(1, Linked(node(9))), (2, dead(9)), (25, dead(9))]);
+    assert_eq!(seen, [Alive, Alive, Suspect]);
 }
 
 #[test]

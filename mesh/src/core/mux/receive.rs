@@ -140,9 +140,12 @@ impl<O, I> Mux<O, I> {
         match entry.request.arrived(payload.len(), last) {
             Err(why) => violation(call, why),
             Ok(Arrived::Late) => self.late(),
-            Ok(Arrived::Wanted) => {
-                self.with_incoming(call, |handle| Event::RequestData { call, handle, payload, last })
-            }
+            Ok(Arrived::Wanted) => self.with_incoming(call, |handle| Event::RequestData {
+                call,
+                handle,
+                payload,
+                last,
+            }),
         }
     }
 

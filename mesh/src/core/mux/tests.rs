@@ -302,7 +302,9 @@ fn too_many_calls_are_refused_at_once_on_both_sides() {
     assert!(matches!(there.receive(frame, |call, _| call), Ok(Event::Nothing)));
     assert_eq!((there.under_way().1, there.counters().refused), (8, 1));
     let refusal = taken(&mut there).pop().unwrap();
-    assert!(matches!(refusal.head, FrameHead::Error { call: 99, error } if error.kind == ErrorKind::Overloaded));
+    assert!(
+        matches!(refusal.head, FrameHead::Error { call: 99, error } if error.kind == ErrorKind::Overloaded)
+    );
 }
 
 #[test]

@@ -11,7 +11,9 @@ use wattle_contracts::record::{Record, RecordKey, Version};
 use wattle_contracts::trust::UnixMillis;
 
 use super::cut::cut;
-use super::{HURRIED, HURRY, MAX_WANTED, Output, REPEATS, RUMOUR_BYTES, Records, Refusal, set};
+use super::{
+    FRUITLESS, HURRIED, HURRY, MAX_WANTED, Output, REPEATS, RUMOUR_BYTES, Records, Refusal, set,
+};
 use crate::core::clock;
 use crate::core::time::Time;
 
@@ -22,8 +24,7 @@ pub(super) fn sample(
     count: usize,
     rng: &mut impl Rng,
 ) -> Vec<NodeId> {
-    let others: Vec<NodeId> =
-        peers.iter().copied().filter(|peer| Some(*peer) != except).collect();
+    let others: Vec<NodeId> = peers.iter().copied().filter(|peer| Some(*peer) != except).collect();
     index::sample(rng, others.len(), count.min(others.len()))
         .into_iter()
         .filter_map(|at| others.get(at).copied())
@@ -43,7 +44,7 @@ impl Records {
         if news.is_empty() {
             return;
         }
-        self.hurried = HURRIED;
+        (self.hurried, self.fruitless) = (HURRIED, 0);
         self.next_round = self.next_round.min(now.plus(HURRY));
         let bytes: usize = news.iter().filter_map(|record| self.set.size_of(&record.key)).sum();
         if bytes > RUMOUR_BYTES && news.len() > 1 {
@@ -140,8 +141,23 @@ impl Records {
         Err(Refusal::Ambiguous { key })
     }
 
-    pub(super) fn compare_roots(&mut self, from: NodeId, root: [u8; 32], out: &mut Vec<Output>) {
+    /// Somebody holds something else: the next round is soon.
+    fn hurry(&mut self, now: Time) {
+        if self.fruitless < FRUITLESS {
+            self.fruitless += 1;
+            self.next_round = self.next_round.min(now.plus(HURRY));
+        }
+    }
+
+    pub(super) fn compare_roots(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        root: [u8; 32],
+        out: &mut Vec<Output>,
+    ) {
         if root != self.set.root() {
+            self.hurry(now);
             let message = RecordMessage::Buckets(self.set.bucket_hashes());
             out.push(Output::Send { to: from, message });
         }
@@ -149,6 +165,7 @@ impl Records {
 
     pub(super) fn compare_buckets(
         &mut self,
+        now: Time,
         from: NodeId,
         theirs: &[u64],
         rng: &mut impl Rng,
@@ -164,6 +181,9 @@ impl Records {
         let mut buckets: Vec<u8> =
             (0..=u8::MAX).zip(differ).filter(|(_, differ)| *differ).map(|(at, _)| at).collect();
         // If not all fit into one answer, it is to be others the next time.
+        if !buckets.is_empty() {
+            self.hurry(now);
+        }
         let turn = rng.random_range(0..=buckets.len());
         buckets.rotate_left(turn);
         let listed = buckets.into_iter().map(|bucket| self.list(bucket));
@@ -215,9 +235,11 @@ impl Records {
                     push.extend(self.set.get(key).cloned());
                 }
             }
-            want.extend(versions.into_iter().filter(|(key, theirs)| {
-                self.set.version(key).is_none_or(|ours| ours < *theirs)
-            }));
+            want.extend(
+                versions.into_iter().filter(|(key, theirs)| {
+                    self.set.version(key).is_none_or(|ours| ours < *theirs)
+                }),
+            );
         }
         self.want(now, wall, from, want, out);
         self.push(from, push, out);
@@ -234,9 +256,10 @@ impl Records {
         out: &mut Vec<Output>,
     ) {
         want.retain(|(key, version)| {
-            let asked = self.wanted.get(key).is_some_and(|(asked, at)| {
-                asked >= version && now.since(*at) < super::PATIENCE
-            });
+            let asked = self
+                .wanted
+                .get(key)
+                .is_some_and(|(asked, at)| asked >= version && now.since(*at) < super::PATIENCE);
             !asked
                 && !self.is_held_back(key, *version)
                 && (clock::check(wall, version.at).is_ok()
@@ -252,12 +275,7 @@ impl Records {
         }
     }
 
-    pub(super) fn answer_want(
-        &mut self,
-        from: NodeId,
-        keys: &[RecordKey],
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn answer_want(&mut self, from: NodeId, keys: &[RecordKey], out: &mut Vec<Output>) {
         let held: Vec<Arc<Record>> =
             keys.iter().filter_map(|key| self.set.get(key)).cloned().collect();
         self.push(from, held, out);

@@ -121,7 +121,8 @@ impl Set {
 
     /// The hash of each bucket, shortened.
     pub(super) fn bucket_hashes(&mut self) -> Vec<u64> {
-        let short = |hash: [u8; 32]| hash.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
+        let short =
+            |hash: [u8; 32]| hash.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
         self.buckets.iter_mut().map(|bucket| short(bucket.hash())).collect()
     }
 }

@@ -280,7 +280,8 @@ fn two_records_with_one_version_end_alike_everywhere() {
 
 #[test]
 fn messages_that_make_no_sense_change_nothing() {
-    let listed = |bucket, key| BucketVersions { bucket, versions: vec![(key, record(1, 1, 0).version)] };
+    let listed =
+        |bucket, key| BucketVersions { bucket, versions: vec![(key, record(1, 1, 0).version)] };
     let right = set::bucket_of(&about(1)).unwrap();
     let mut records = holding(1, [record(1, 1, 0)]);
     let root = records.root();

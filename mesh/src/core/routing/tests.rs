@@ -15,18 +15,11 @@ fn node(number: u16) -> NodeId {
 }
 
 fn candidate(number: u16) -> Candidate {
-    Candidate {
-        node: node(number),
-        rtt: Some(MILLISECOND),
-        busy: 0,
-    }
+    Candidate { node: node(number), rtt: Some(MILLISECOND), busy: 0 }
 }
 
 fn at(number: u16, rtt_micros: u64) -> Candidate {
-    Candidate {
-        rtt: Some(Duration::from_micros(rtt_micros)),
-        ..candidate(number)
-    }
+    Candidate { rtt: Some(Duration::from_micros(rtt_micros)), ..candidate(number) }
 }
 
 fn random(seed: u64) -> SmallRng {
@@ -173,10 +166,7 @@ proptest! {
 #[test]
 fn a_local_network_is_all_equally_near_and_a_far_site_is_not() {
     let mut router = Router::new();
-    let unknown = Candidate {
-        rtt: None,
-        ..candidate(4)
-    };
+    let unknown = Candidate { rtt: None, ..candidate(4) };
     let lan = [at(0, 200), at(1, 900), at(2, 1200), at(3, 1300), unknown];
     assert_eq!(picked(&router, START, &lan), [0, 1, 2]);
     let wan = [at(0, 20_000), at(1, 30_000), at(2, 31_000), unknown];
@@ -195,23 +185,14 @@ fn load_evens_out() {
             router.began(picked);
         }
         let loads: Vec<u32> = nodes.iter().map(|c| router.under_way(c.node)).collect();
-        assert!(
-            loads.iter().all(|load| (490..=510).contains(load)),
-            "{loads:?}"
-        );
+        assert!(loads.iter().all(|load| (490..=510).contains(load)), "{loads:?}");
     }
 }
 
 #[test]
 fn the_node_that_reports_more_work_gets_less_until_this_one_has_made_up_for_it() {
     let mut router = Router::new();
-    let nodes = [
-        Candidate {
-            busy: 10,
-            ..candidate(0)
-        },
-        candidate(1),
-    ];
+    let nodes = [Candidate { busy: 10, ..candidate(0) }, candidate(1)];
     let mut random = random(1);
     for _ in 0..10 {
         assert_eq!(router.pick(START, &nodes, &mut random), Some(node(1)));
@@ -235,13 +216,7 @@ fn only_faults_of_the_node_open_its_breaker_and_only_in_a_row() {
         assert_eq!(router.peers.is_empty(), !counts, "{kind}");
     }
     let mut router = Router::new();
-    for outcome in [
-        Err(Deadline),
-        Err(Deadline),
-        Ok(()),
-        Err(Deadline),
-        Err(Trapped),
-    ] {
+    for outcome in [Err(Deadline), Err(Deadline), Ok(()), Err(Deadline), Err(Trapped)] {
         call(&mut router, START, 1, outcome);
     }
     call(&mut router, START, 1, Err(Deadline));
@@ -265,16 +240,10 @@ fn each_failed_probe_doubles_the_backoff_up_to_its_limit() {
         waits.push(until.since(now).as_millis());
         now = until;
         assert_eq!(router.breaker(now, node(1)), BreakerState::HalfOpen);
-        assert_eq!(
-            router.pick(now, &[candidate(1)], &mut random(0)),
-            Some(node(1))
-        );
+        assert_eq!(router.pick(now, &[candidate(1)], &mut random(0)), Some(node(1)));
         call(&mut router, now, 1, Err(ErrorKind::Unreachable));
     }
-    assert_eq!(
-        waits,
-        [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]
-    );
+    assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
     router.reconnected(node(1));
     assert_eq!(router.breaker(now, node(1)), BreakerState::Closed);
     break_node(&mut router, now, 1);
@@ -307,14 +276,8 @@ fn only_the_probe_lengthens_the_backoff() {
     };
     fail(&mut router, START, 50);
     let due = START.plus(FIRST_BACKOFF);
-    assert_eq!(
-        router.breaker(START, node(1)),
-        BreakerState::Open { until: due }
-    );
-    assert_eq!(
-        router.pick(due, &[candidate(1)], &mut random(0)),
-        Some(node(1))
-    );
+    assert_eq!(router.breaker(START, node(1)), BreakerState::Open { until: due });
+    assert_eq!(router.pick(due, &[candidate(1)], &mut random(0)), Some(node(1)));
     fail(&mut router, due, 50);
     let until = due.plus(2 * FIRST_BACKOFF);
     assert_eq!(router.breaker(due, node(1)), BreakerState::Open { until });

@@ -98,9 +98,8 @@ fn take(link: &Arc<Link>, frame: Frame) -> Result<Option<Job>, Violation> {
     match mux.receive(frame, accept)? {
         Event::Call { call, header, payload, .. } => {
             drop(mux);
-            return Ok(accepted.and_then(|(server, inbox)| {
-                admit(link, call, *header, payload, server, inbox)
-            }));
+            return Ok(accepted
+                .and_then(|(server, inbox)| admit(link, call, *header, payload, server, inbox)));
         }
         Event::RequestData { handle, payload, last, .. } => {
             if let Some(inbox) = &handle.inbox {

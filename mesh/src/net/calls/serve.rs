@@ -30,9 +30,8 @@ pub(super) async fn serve(job: Job) {
     let Job { link, call, header, payload, server, inbox } = job;
     let mut answer = Answer { link, call, held: payload.len(), outcome: None };
     let link = answer.link.clone();
-    let body = inbox.map(|inbox| {
-        Arriving { link: link.clone(), call, side: Side::Callee, inbox }.into_body()
-    });
+    let body = inbox
+        .map(|inbox| Arriving { link: link.clone(), call, side: Side::Callee, inbox }.into_body());
     if header.hops > CallHeader::MAX_HOPS {
         let text = format!("the call went over more than {} nodes", CallHeader::MAX_HOPS);
         return answer.fail(CallError::new(ErrorKind::NotAllowed, text));

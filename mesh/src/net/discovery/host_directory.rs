@@ -68,12 +68,8 @@ impl HostFiles {
         let text = serde_json::to_vec(&entry)?;
         // The lock comes before the name: nobody ever sees the file without it.
         let draft = self.folder.join(format!(".{}.{}", self.node, std::process::id()));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.lock()?;
         file.write_all(&text)?;
         fs::rename(&draft, self.own_path())?;

@@ -23,6 +23,9 @@ const FINISH: Duration = Duration::from_secs(30);
 /// the same, but a moment later.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// A peer that said goodbye has sent its last answers; they may take so long to arrive.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// How a stream of a connection ended.
 #[derive(Debug)]
 pub(super) enum StreamEnd {
@@ -41,13 +44,22 @@ pub(super) struct Standing {
     /// When something was last heard on it.
     pub(super) heard: Time,
     pub(super) control: Option<mpsc::Sender<Control>>,
+    /// Since when the peer is about to close it.
+    pub(super) closing: Option<Time>,
     pub(super) link: Option<Arc<Link>>,
     pub(super) artifacts: Arc<Semaphore>,
     pub(super) refusals: Arc<Semaphore>,
 }
 
 impl Standing {
+    fn is_idle(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| link.is_idle())
+    }
+
     fn usable(&self) -> Option<Peer> {
+        if self.closing.is_some() {
+            return None;
+        }
         let link = self.link.clone().filter(|link| link.is_open())?;
         Some(Peer { link, control: self.control.clone()? })
     }
@@ -111,19 +123,32 @@ impl Connections {
         newest.map(|(id, connection)| (id, connection.peer))
     }
 
-    /// The superfluous connections that are to be closed now.
+    /// The connections that are to be closed now: superfluous ones, and those whose peer has said
+    /// its last word.
     pub(super) fn due(&self, now: Time, grace: Duration) -> Vec<ConnectionId> {
-        let mut due = Vec::new();
+        let is_over = |(_, one): &(&ConnectionId, &Standing)| {
+            one.closing.is_some_and(|since| one.is_idle() || now >= since.plus(LAST_ANSWERS))
+        };
+        let mut due: Vec<_> = self.standing.iter().filter(is_over).map(|(id, _)| *id).collect();
         for node in self.with_several() {
             let Some((keep, since)) = self.settled(node, now, grace) else { continue };
             for (id, connection) in self.of(node).filter(|(id, _)| *id != keep) {
-                let idle = connection.link.as_ref().is_none_or(|link| link.is_idle());
+                let idle = connection.is_idle();
                 if now >= since.plus(FINISH) || (idle && now >= since.plus(SETTLED)) {
                     due.push(id);
                 }
             }
         }
         due
+    }
+
+    /// The peer of these connections is about to close them.
+    pub(super) fn close_soon(&mut self, now: Time, which: impl Fn(ConnectionId, NodeId) -> bool) {
+        for (id, connection) in &mut self.standing {
+            if which(*id, connection.node) {
+                connection.closing.get_or_insert(now);
+            }
+        }
     }
 
     /// Lets go of every queue.

@@ -157,7 +157,7 @@ impl Driver {
     pub(super) fn dial(&mut self, resolved: Resolved) {
         let Resolved { target, addresses, node } = resolved;
         let now = self.now();
-        let dials = match node.map(|node| peer_id(node)) {
+        let dials = match node.map(peer_id) {
             _ if addresses.is_empty() => Vec::new(),
             Some(Some(peer)) => vec![to_node(peer, addresses)],
             Some(None) => Vec::new(),

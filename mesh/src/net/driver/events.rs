@@ -8,9 +8,9 @@ use libp2p::{Multiaddr, PeerId, Stream, identify, mdns, ping};
 use tokio::sync::{Semaphore, mpsc};
 use wattle_contracts::id::NodeId;
 
+use super::Driver;
 use super::connections::{Standing, StreamEnd};
 use super::dialling::admitted;
-use super::Driver;
 use crate::core::redial::{Source, Target};
 use crate::net::artifact;
 use crate::net::behaviour::BehaviourEvent;
@@ -115,6 +115,7 @@ impl Driver {
             since: now,
             heard: now,
             control: None,
+            closing: None,
             link: None,
             artifacts: Arc::new(Semaphore::new(self.config.limits.artifacts_out)),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
@@ -229,6 +230,11 @@ impl Driver {
     }
 
     pub(super) fn on_stream_end(&mut self, end: Result<StreamEnd, tokio::task::JoinError>) {
+        if let Ok(StreamEnd::Control(id, control::Ended::Closed)) = end {
+            // The peer leaves, or found this connection superfluous. What it has to say on the
+            // other stream may still be on its way.
+            return self.close_soon(|one, _| one == id);
+        }
         let (id, kind, why, is_fault) = match end {
             Ok(StreamEnd::Artifact) => return,
             Ok(StreamEnd::Control(id, end)) => (id, "control", end.to_string(), end.is_fault()),
@@ -248,6 +254,16 @@ impl Driver {
         }
         // One without the other is of no use. The redial loop makes a fresh start, with backoff.
         self.swarm.close_connection(id);
+    }
+
+    /// The peer is about to close these connections: this side does, once it has every answer.
+    /// Closing is what discards answers, so who waits for them does it.
+    pub(super) fn close_soon(&mut self, which: impl Fn(ConnectionId, NodeId) -> bool) {
+        let now = self.now();
+        self.connections.close_soon(now, which);
+        for id in self.connections.due(now, self.config.timing.settle) {
+            self.swarm.close_connection(id);
+        }
     }
 
     fn on_addresses(&mut self) {

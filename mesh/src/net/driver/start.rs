@@ -1,7 +1,7 @@
 //! Puts a mesh node together.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -157,6 +157,7 @@ fn swarm(config: &MeshConfig, metrics: &Arc<Metrics>) -> Result<Swarm<Behaviour>
         clock: config.clock,
         timeout: config.timing.admission,
         metrics: metrics.clone(),
+        logged: Mutex::default(),
     };
     let transport = transport::build(&keypair, &config.timing, Arc::new(door));
     let behaviour = Behaviour::new(&keypair, config);

@@ -29,13 +29,16 @@ pub(in crate::net) fn synthetic(node: NodeId) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::from(octets).into(), port.max(1))
 }
 
+/// Messages from peers, each with who sent it.
+type Inbox = mpsc::Receiver<(NodeId, Vec<u8>)>;
+
 /// Carries chitchat's messages. Outlives a chitchat that has to be started anew.
 #[derive(Clone)]
 pub(super) struct Carrier {
     peers: Arc<Peers>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
-    inbox: Arc<Mutex<mpsc::Receiver<(NodeId, Vec<u8>)>>>,
+    inbox: Arc<Mutex<Inbox>>,
     turn: Arc<AtomicUsize>,
 }
 
@@ -44,7 +47,7 @@ impl Carrier {
         peers: Arc<Peers>,
         gate: Arc<Gate>,
         metrics: Arc<Metrics>,
-        inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
+        inbox: Inbox,
     ) -> Self {
         let (inbox, turn) = (Arc::new(Mutex::new(inbox)), Arc::default());
         Self { peers, gate, metrics, inbox, turn }

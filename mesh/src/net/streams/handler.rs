@@ -6,11 +6,11 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
+use libp2p::swarm::SubstreamProtocol;
 use libp2p::swarm::handler::{
     ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent, DialUpgradeError,
     FullyNegotiatedInbound, FullyNegotiatedOutbound,
 };
-use libp2p::swarm::SubstreamProtocol;
 use libp2p::{Stream, StreamProtocol};
 use tokio::sync::oneshot;
 

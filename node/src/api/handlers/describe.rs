@@ -57,6 +57,7 @@ fn describe_app(node: &Node, app: &App, view: &View) -> AppInfo {
             placed: placed.nodes,
             running: running(view, &id),
             shortfall: placed.reason.map(|reason| reason.to_string()),
+            failing: failing(view, &id),
             here: statuses.get(&id).cloned(),
             id,
         }
@@ -81,6 +82,11 @@ fn running(view: &View, id: &ComponentId) -> Vec<NodeId> {
         .filter(|node| node.runs.components.binary_search(id).is_ok())
         .map(|node| node.id)
         .collect()
+}
+
+/// The nodes that are alive and say that they can't run `id`, and why.
+fn failing(view: &View, id: &ComponentId) -> BTreeMap<NodeId, String> {
+    view.alive().filter_map(|node| Some((node.id, node.runs.failing.get(id)?.clone()))).collect()
 }
 
 pub(super) fn links(node: &Node) -> LinksReply {

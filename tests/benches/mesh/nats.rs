@@ -1,0 +1,145 @@
+//! NATS request/reply: a broker, a responder in a process of its own, and a client.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tempfile::TempDir;
+
+use crate::helper::{self, Helper};
+use crate::statistics::nanos_since;
+
+/// The role of the process that answers.
+pub(crate) const RESPONDER: &str = "nats-responder";
+
+const SUBJECT: &str = "bench.echo";
+
+/// How long the broker may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A broker with a responder and a client. All of it ends when this is dropped.
+pub(crate) struct Nats {
+    client: async_nats::Client,
+    _responder: Helper,
+    _broker: Broker,
+}
+
+impl Nats {
+    pub(crate) async fn start(server: &str) -> Result<Self> {
+        let broker = Broker::start(server)?;
+        let responder = Helper::start(RESPONDER, &[&broker.address])?;
+        let client = async_nats::connect(&broker.address).await?;
+        Ok(Self { client, _responder: responder, _broker: broker })
+    }
+
+    /// `calls` requests, one after the other: the nanoseconds of each.
+    pub(crate) async fn one_in_flight(&self, calls: u32, payload: &Bytes) -> Result<Vec<u64>> {
+        let (client, payload) = (self.client.clone(), payload.clone());
+        let requests = async move {
+            let mut times = Vec::with_capacity(calls as usize);
+            for _ in 0..calls {
+                let begun = Instant::now();
+                client.request(SUBJECT, payload.clone()).await?;
+                times.push(nanos_since(begun));
+            }
+            Ok(times)
+        };
+        tokio::spawn(requests).await?
+    }
+
+    /// `tasks` at once, each with `calls` requests, one after the other: how long all of it took.
+    pub(crate) async fn in_flight(&self, tasks: u32, calls: u32, payload: &Bytes) -> Result<Duration> {
+        let begun = Instant::now();
+        let requests = (0..tasks).map(|_| {
+            let (client, payload) = (self.client.clone(), payload.clone());
+            tokio::spawn(async move {
+                for _ in 0..calls {
+                    client.request(SUBJECT, payload.clone()).await?;
+                }
+                Ok::<_, anyhow::Error>(())
+            })
+        });
+        for task in requests.collect::<Vec<_>>() {
+            task.await??;
+        }
+        Ok(begun.elapsed())
+    }
+}
+
+/// The responder's process.
+pub(crate) async fn respond(address: &str) -> Result<()> {
+    let client = async_nats::connect(address).await?;
+    let mut requests = client.subscribe(SUBJECT).await?;
+    client.flush().await?;
+    helper::ready("ready")?;
+    while let Some(request) = requests.next().await {
+        if let Some(reply) = request.reply {
+            client.publish(reply, request.payload).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Where `nats-server` is, if it is installed. Debian has it where only an administrator looks.
+pub(crate) fn server() -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/sbin", "/usr/sbin"].map(Into::into);
+    let found = std::env::split_paths(&path)
+        .chain(usual)
+        .map(|folder| folder.join("nats-server"))
+        .find(|program| program.is_file())?;
+    Some(found.to_string_lossy().into_owned())
+}
+
+struct Broker {
+    process: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Broker {
+    fn start(server: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("wattle-bench-nats-").tempdir()?;
+        let process = Command::new(server)
+            // A free port, which it writes into a file.
+            .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
+            .arg(folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("can't start nats-server")?;
+        let mut broker = Self { process, address: String::new(), _folder: folder };
+        let ports = broker._folder.path().join(format!("nats-server_{}.ports", broker.process.id()));
+        let begun = Instant::now();
+        broker.address = loop {
+            if let Some(address) = address(&ports) {
+                break address;
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("nats-server does not listen: try `{server} --port -1` by hand");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        Ok(broker)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The first address that the broker says it listens on.
+fn address(ports: &Path) -> Option<String> {
+    let text = fs::read_to_string(ports).ok()?;
+    let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(value.get("nats")?.get(0)?.as_str()?.into())
+}

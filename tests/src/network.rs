@@ -1,0 +1,227 @@
+//! A network of the test's own: network namespaces, each with a cable into one bridge. Needs root
+//! and iproute2; cutting one way and counting packets need nftables.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a test that makes one of these needs: see [`crate::requirement::root_with`].
+pub const PROGRAMS: &[&str] = &["ip", "nft"];
+
+/// The port that nodes take where none is given.
+const NODE_PORT: u16 = 4747;
+
+/// Tells the networks of this process apart.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A bridge in a namespace of its own, and places that are wired to it.
+#[derive(Debug)]
+pub struct Network {
+    /// What the names of all its namespaces begin with.
+    prefix: String,
+    bridge: Arc<Namespace>,
+    places: u8,
+}
+
+/// Where a node can run: a namespace with one interface, `eth0`.
+#[derive(Debug, Clone)]
+pub struct Place {
+    namespace: Arc<Namespace>,
+    /// The other end of the cable, at the bridge.
+    cable: String,
+    bridge: Arc<Namespace>,
+    address: Ipv4Addr,
+}
+
+/// A network namespace, removed when this is dropped.
+#[derive(Debug)]
+struct Namespace(String);
+
+impl Network {
+    /// A bridge without places.
+    pub fn new() -> Self {
+        sweep();
+        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("wattle-{}-{number}", std::process::id());
+        let bridge = Arc::new(Namespace::new(format!("{prefix}-bridge")));
+        // Without snooping, so that multicast reaches everybody from the first packet on.
+        bridge.ip("link add br0 type bridge mcast_snooping 0");
+        bridge.ip("link set br0 up");
+        Self { prefix, bridge, places: 0 }
+    }
+
+    /// One more place on the bridge.
+    pub fn place(&mut self) -> Place {
+        self.places += 1;
+        let number = self.places;
+        let address = Ipv4Addr::new(10, 77, 0, number);
+        let namespace = Arc::new(Namespace::new(format!("{}-{number}", self.prefix)));
+        let cable = format!("port{number}");
+        let other_end = format!("eth0 netns {}", namespace.0);
+        self.bridge.ip(&format!("link add {cable} type veth peer name {other_end}"));
+        self.bridge.ip(&format!("link set {cable} master br0 up"));
+        namespace.ip("link set lo up");
+        namespace.ip("link set eth0 up");
+        namespace.ip(&format!("address add {address}/24 dev eth0"));
+        // A way out that leads nowhere: a node that wants to phone somebody is to try.
+        namespace.ip("route add default via 10.77.0.254");
+        Place { namespace, cable, bridge: Arc::clone(&self.bridge), address }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Place {
+    /// Its address.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Where a node here is joined at.
+    pub fn join_address(&self) -> String {
+        format!("{}:{NODE_PORT}", self.address)
+    }
+
+    /// A command that runs `program` here. Its process is the program's own.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace.0]).arg(program);
+        command
+    }
+
+    /// Pulls the cable.
+    pub fn unplug(&self) {
+        self.bridge.ip(&format!("link set {} down", self.cable));
+    }
+
+    /// Puts the cable back.
+    pub fn plug(&self) {
+        self.bridge.ip(&format!("link set {} up", self.cable));
+    }
+
+    /// Drops all that would leave from here, while what others send still arrives.
+    pub fn mute(&self) {
+        self.nft("add table inet mute");
+        self.nft("add chain inet mute out { type filter hook output priority 0; policy drop; }");
+        self.nft("add rule inet mute out oif lo accept");
+    }
+
+    /// Takes [`Place::mute`] back.
+    pub fn unmute(&self) {
+        self.nft("delete table inet mute");
+    }
+
+    /// Counts from now on what leaves for anything but the mesh: for other addresses than those of
+    /// this network, or other ports than those of nodes and of multicast DNS.
+    pub fn watch(&self) {
+        self.nft("add table inet watch");
+        self.nft("add counter inet watch strange");
+        self.nft("add chain inet watch out { type filter hook output priority 0; }");
+        let rule = |rule: &str| self.nft(&format!("add rule inet watch out {rule}"));
+        rule("oif lo accept");
+        // The kernel's own: neighbours, multicast groups.
+        rule("meta l4proto { icmp, icmpv6, igmp } accept");
+        rule("ip daddr 224.0.0.251 udp dport 5353 accept");
+        rule(&format!("ip daddr 10.77.0.0/24 udp dport {NODE_PORT} accept"));
+        // Over IPv6 nodes have addresses too, those of this link alone.
+        rule(&format!("ip6 daddr fe80::/10 udp dport {NODE_PORT} accept"));
+        rule("ip6 daddr ff02::fb udp dport 5353 accept");
+        rule("counter name strange");
+    }
+
+    /// How many such packets there were.
+    pub fn strange_packets(&self) -> u64 {
+        let said = self.nft("list counter inet watch strange");
+        let mut words = said.split_whitespace();
+        words.find(|word| *word == "packets").expect("nft tells packets");
+        words.next().and_then(|count| count.parse().ok()).expect("nft tells how many")
+    }
+
+    fn nft(&self, command: &str) -> String {
+        let mut nft = self.command(Path::new("nft"));
+        nft.arg(command);
+        run(nft)
+    }
+}
+
+impl Namespace {
+    fn new(name: String) -> Self {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "add", &name]);
+        run(ip);
+        Self(name)
+    }
+
+    fn ip(&self, arguments: &str) {
+        let mut ip = Command::new("ip");
+        ip.args(["-n", &self.0]).args(arguments.split(' '));
+        run(ip);
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(name: &str) {
+    let done = Command::new("ip").args(["netns", "delete", name]).status();
+    if !done.is_ok_and(|status| status.success()) {
+        eprintln!("the network namespace {name} is still there");
+    }
+}
+
+/// Removes what test processes that were killed have left behind.
+fn sweep() {
+    let mut list = Command::new("ip");
+    list.args(["netns", "list"]);
+    for line in run(list).lines() {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let owner = name.strip_prefix("wattle-").and_then(|rest| rest.split('-').next());
+        let Some(owner) = owner.and_then(|id| id.parse::<u32>().ok()) else { continue };
+        if !Path::new(&format!("/proc/{owner}")).exists() {
+            remove(name);
+        }
+    }
+}
+
+fn run(mut command: Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requirement::root_with;
+
+    #[test]
+    fn what_leaves_for_anything_but_the_mesh_is_counted() {
+        let test = "what_leaves_for_anything_but_the_mesh_is_counted";
+        if !root_with(test, PROGRAMS) {
+            return;
+        }
+        let mut network = Network::new();
+        let (here, there) = (network.place(), network.place());
+        let send = |to: &str| {
+            let mut shell = here.command(Path::new("bash"));
+            shell.args(["-c", &format!("echo x > /dev/udp/{to}")]);
+            shell.output().unwrap();
+        };
+        here.watch();
+        send(&format!("{}/{NODE_PORT}", there.address()));
+        assert_eq!(here.strange_packets(), 0);
+        send(&format!("{}/53", there.address()));
+        send("192.0.2.1/4747");
+        assert_eq!(here.strange_packets(), 2);
+    }
+}

@@ -1,0 +1,196 @@
+//! What nodes say with `--json`. A field that is missing or of another type fails the test.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// `wattle nodes`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Nodes {
+    /// The mesh's id.
+    pub mesh: String,
+    /// Every known node, the one that answers among them.
+    pub nodes: Vec<Node>,
+}
+
+/// A node as another sees it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub id: String,
+    /// Whether it is the one that answers.
+    #[serde(rename = "self")]
+    pub is_self: bool,
+    /// `alive`, `suspect`, `unreachable` or `left`.
+    pub standing: String,
+    /// Whether there is a connection to it.
+    pub connected: bool,
+    /// How it was found first.
+    pub found_by: String,
+    /// Its labels, which only come by gossip.
+    pub labels: BTreeMap<String, String>,
+    /// Where it is reached.
+    pub addresses: Vec<String>,
+    /// Where it serves HTTP.
+    pub http: Option<String>,
+    /// What it serves, as `app/name`.
+    pub runs: Vec<String>,
+    /// Calls under way.
+    pub busy: u32,
+}
+
+impl Nodes {
+    /// The node `id`, if it is known.
+    pub fn get(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// How the node `id` stands; `unknown` where nobody has heard of it.
+    pub fn standing(&self, id: &str) -> &str {
+        self.get(id).map_or("unknown", |node| &node.standing)
+    }
+}
+
+impl Node {
+    /// Whether it can be worked with: connected, alive, and heard what it says of itself.
+    pub fn is_up(&self) -> bool {
+        let heard = self.labels.contains_key("name");
+        self.standing == "alive" && heard && (self.connected || self.is_self)
+    }
+}
+
+/// `wattle apps`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Apps {
+    /// Every declared app.
+    pub apps: Vec<App>,
+}
+
+/// An app.
+#[derive(Debug, Clone, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Its components.
+    pub components: Vec<Component>,
+    /// Its providers.
+    pub providers: Vec<Provider>,
+}
+
+/// A component of an app.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Component {
+    /// `app/name`.
+    pub id: String,
+    /// Who signed it.
+    pub publisher: String,
+    /// Where it belongs.
+    pub placed: Vec<String>,
+    /// Where it runs.
+    pub running: Vec<String>,
+    /// How it does on the node that answers.
+    pub here: Option<Status>,
+}
+
+/// How a component does on the node where it belongs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    /// `starting`, `running` or `failed`.
+    pub state: String,
+    /// Why it failed.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// A provider of an app.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Provider {
+    /// `app/name`.
+    pub id: String,
+    /// The node that holds its state.
+    pub home: Option<String>,
+}
+
+impl Apps {
+    /// Every component of every app.
+    pub fn components(&self) -> impl Iterator<Item = &Component> {
+        self.apps.iter().flat_map(|app| &app.components)
+    }
+
+    /// The component `id`, if it is declared.
+    pub fn component(&self, id: &str) -> Option<&Component> {
+        self.components().find(|component| component.id == id)
+    }
+
+    /// The provider `id`, if it is declared.
+    pub fn provider(&self, id: &str) -> Option<&Provider> {
+        let mut providers = self.apps.iter().flat_map(|app| &app.providers);
+        providers.find(|provider| provider.id == id)
+    }
+}
+
+/// `wattle link ls`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Links {
+    /// Every link of every app.
+    pub links: Vec<Link>,
+}
+
+/// A link.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Link {
+    /// Who imports.
+    pub from: String,
+    /// What.
+    pub contract: String,
+    /// Who serves it.
+    pub to: String,
+    /// On which nodes.
+    pub served_by: Vec<String>,
+}
+
+/// `wattle metrics`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Metrics {
+    /// What was counted since the node started.
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl Metrics {
+    /// One of the counters, which must be there.
+    pub fn counter(&self, name: &str) -> u64 {
+        let value = self.counters.get(name).copied();
+        value.unwrap_or_else(|| panic!("there is no counter `{name}` in {self:#?}"))
+    }
+}
+
+/// A line of `wattle logs`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LogLine {
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Who logged it, as `app/name`.
+    pub component: String,
+    /// `info` and the like.
+    pub level: String,
+    /// What the component gave as such, or `stderr`.
+    pub context: String,
+    /// What it said.
+    pub message: String,
+}
+
+/// The result of `wattle call`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CallResult {
+    /// In WAVE.
+    pub result: String,
+}
+
+/// A failed `wattle call`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CallFailure {
+    /// For people.
+    pub error: String,
+    /// `trapped` and the like.
+    pub kind: String,
+}

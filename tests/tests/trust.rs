@@ -1,0 +1,113 @@
+//! Whose components run, and who belongs to a mesh.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::fs;
+use std::time::Duration;
+
+use wattle_tests::manifest::ManifestText;
+use wattle_tests::node::meet;
+use wattle_tests::publisher::Publisher;
+use wattle_tests::wait::{PATIENCE, eventually, holds};
+use wattle_tests::{TestMesh, Up, paths, ports};
+
+const ECHO: &str = "app = \"echo\"\n\n[component.echo]\nwasm = \"echo.wasm\"\n";
+
+#[tokio::test]
+async fn only_what_a_trusted_publisher_signed_and_nobody_changed_is_taken() {
+    let mesh = TestMesh::new().await;
+    let node = mesh.node("a").start().await;
+    let expected = mesh.publisher().public();
+    let foreign = Publisher::new(mesh.folder().join("foreign.key")).await;
+    let manifest = mesh.write("app.toml", ECHO);
+    let wasm = mesh.folder().join("echo.wasm");
+
+    fs::copy(paths::guest("echo"), &wasm).unwrap();
+    let said = node.apply(&manifest).await.refused();
+    assert!(said.contains("not signed") && said.contains(expected), "{said}");
+    assert!(said.contains("echo.wasm"), "{said}");
+
+    foreign.sign(&paths::guest("echo"), &wasm).await;
+    let said = node.apply(&manifest).await.refused();
+    assert!(said.contains(foreign.public()) && said.contains(expected), "{said}");
+
+    mesh.publisher().sign(&paths::guest("echo"), &wasm).await;
+    let signed = fs::read(&wasm).unwrap();
+    let mut altered = signed.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    fs::write(&wasm, &altered).unwrap();
+    let said = node.apply(&manifest).await.refused();
+    assert!(said.contains("changed after it was signed") && said.contains(expected), "{said}");
+
+    // A foreign signature that calls itself the trusted one.
+    foreign.sign(&paths::guest("echo"), &wasm).await;
+    let mut forged = fs::read(&wasm).unwrap();
+    let key = find(&signed, &forged);
+    forged[key.clone()].copy_from_slice(&signed[key]);
+    fs::write(&wasm, &forged).unwrap();
+    node.apply(&manifest).await.refused();
+
+    assert!(node.apps().await.apps.is_empty());
+    fs::write(&wasm, &signed).unwrap();
+    node.run(&manifest, "echo/echo", &node).await;
+}
+
+/// Where two signed files first differ: in the signer's name. They differ again, in the signature.
+fn find(one: &[u8], other: &[u8]) -> std::ops::Range<usize> {
+    let start = one.iter().zip(other).position(|(one, other)| one != other).unwrap();
+    start..start + 8
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_trust_the_publisher_does_not_run_what_is_placed_on_it() {
+    let mesh = TestMesh::new().await;
+    let nodes = [mesh.node("a"), mesh.node("b").trusting_nobody()];
+    let [a, b] = Up::start_all(nodes).await;
+    meet(&[&a, &b], PATIENCE).await;
+    let manifest = ManifestText::new(ECHO).on("component.echo", "b").write(&mesh, "app.toml").await;
+    a.verb(["apply".as_ref(), manifest.as_os_str(), "--wait".as_ref(), "0".as_ref()]).await.ok();
+    let why = eventually("it says that it does not run", PATIENCE, async || {
+        let apps = b.apps().await;
+        let here = apps.component("echo/echo").and_then(|echo| echo.here.clone());
+        match here {
+            Some(here) if here.state == "failed" => Ok(here.why),
+            _ => Err(format!("{apps:#?}")),
+        }
+    })
+    .await;
+    assert!(why.contains(mesh.publisher().public()) && why.contains("not trusted"), "{why}");
+    for node in [&a, &b] {
+        let apps = node.apps().await;
+        let echo = apps.component("echo/echo").unwrap();
+        assert_eq!(echo.placed, [b.id()]);
+        assert!(echo.running.is_empty(), "{apps:#?}");
+    }
+    let table = b.verb(["apps"]).await.ok();
+    assert!(table.contains("fails here") && table.contains("0/1"), "{table}");
+    let error = a.call("echo/echo", "echo", "[1]").await.unwrap_err();
+    assert_eq!(error.kind, "unreachable", "{error:?}");
+}
+
+#[tokio::test]
+async fn a_node_with_the_paper_of_another_mesh_is_not_admitted() {
+    let (ours, theirs) = (TestMesh::new().await, TestMesh::new().await);
+    let address = ports::udp();
+    let node = ours.node("a").listen(address).start().await;
+    let join = ["--no-mdns".to_owned(), "--join".to_owned(), address.to_string()];
+    let stranger = theirs.node("x").discovery(join).start().await;
+    eventually("the stranger is refused", PATIENCE, async || {
+        let (here, there) = (node.metrics().await, stranger.metrics().await);
+        let refused = here.counter("papers_refused") > 0 && there.counter("refused_by_peers") > 0;
+        holds(refused, (&here, &there))
+    })
+    .await;
+    for node in [&node, &stranger] {
+        let nodes = node.nodes().await;
+        assert_eq!(nodes.nodes.len(), 1, "{nodes:#?}");
+    }
+    // Both say so where people look, and ours lets its own in as ever.
+    let log = node.process().log();
+    assert!(log.contains(stranger.id()) || log.contains("refused peer"), "{log}");
+    let friend = ours.node("b").start().await;
+    meet(&[&node, &friend], Duration::from_secs(10)).await;
+}
