@@ -5,8 +5,9 @@
 
 mod net_common;
 
+use chitchat::{ChitchatId, Deserializable as _, Serializable as _};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
-use net_common::raw::Raw;
+use net_common::raw::{self, Raw};
 use net_common::*;
 use wattle_contracts::control::Control;
 use wattle_contracts::wire::{self, Frame, FrameHead, Side};
@@ -98,4 +99,65 @@ async fn rubbish_instead_of_gossip_is_counted_and_gossip_goes_on() {
         view.node(two.node_id()).is_some_and(|node| node.about.version == "1.2.3")
     })
     .await;
+}
+
+/// A delta (chitchat 0.11, `delta.rs`) that gives a node a value, and then a lower version than
+/// that of the value: chitchat asserts that there is no such thing.
+fn poisonous(id: &ChitchatId) -> Vec<u8> {
+    let mut operations = vec![0];
+    id.serialize(&mut operations);
+    operations.extend_from_slice(&[0; 16]);
+    operations.push(1);
+    "load".serialize(&mut operations);
+    "x".serialize(&mut operations);
+    1_000_000u64.serialize(&mut operations);
+    operations.push(0);
+    operations.push(2);
+    500_000u64.serialize(&mut operations);
+    let mut message = vec![0x53, 0xb0, 0, 2, 2];
+    (operations.len() as u16).serialize(&mut message);
+    message.extend_from_slice(&operations);
+    message.push(0);
+    message
+}
+
+/// The ids in the first greeting that arrives.
+async fn greeted(control: &mut libp2p::quic::Stream) -> Vec<ChitchatId> {
+    loop {
+        let Control::Gossip(message) = raw::hear(control).await.unwrap() else { continue };
+        let [_, _, _, 0 | 1, digest @ ..] = message.as_slice() else { continue };
+        let mut digest = digest;
+        let count = u16::deserialize(&mut digest).unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(ChitchatId::deserialize(&mut digest).unwrap());
+            digest = &digest[24..];
+        }
+        if ids.len() > 1 {
+            return ids;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gossip_survives_a_message_that_makes_it_panic() {
+    let world = World::new();
+    let (one, two, _) = pair(&world).await;
+    let paper = paper(&world.authority, Raw::id(9), WallClock::default().now().0, None);
+    let mut raw = Raw::admitted(9, &two, paper).await;
+    let mut control = raw.open_for(CONTROL).await;
+    let _calls = raw.open_for(CALLS).await;
+    let ids = greeted(&mut control).await;
+    let victim = ids.iter().find(|id| *id.node_id == *one.node_id().to_string()).unwrap();
+    raw::say(&mut control, &Control::Gossip(poisonous(victim))).await.unwrap();
+    eventually("gossip is started anew", || two.metrics().gossip_restarts == 1).await;
+    // Both are heard again.
+    for (says, hears) in [(&two, &one), (&one, &two)] {
+        let about = wattle_mesh::net::About { version: "2".into(), ..Default::default() };
+        says.say_about(about).unwrap();
+        until(hears, "gossip goes on", |view| {
+            view.node(says.node_id()).is_some_and(|node| node.about.version == "2")
+        })
+        .await;
+    }
 }

@@ -10,7 +10,11 @@ use wattle_contracts::id::Digest;
 use wattle_mesh::net::{About, Load, Mesh, Runs, SayError};
 
 fn runs(component: &str) -> Runs {
-    Runs { components: vec![component.parse().unwrap()], artifacts: vec![Digest::of(b"wasm")], ..Runs::default() }
+    Runs {
+        components: vec![component.parse().unwrap()],
+        artifacts: vec![Digest::of(b"wasm")],
+        ..Runs::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

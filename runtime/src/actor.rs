@@ -122,7 +122,7 @@ impl Actor {
         let results = slots.get_mut(..signature.results().len()).unwrap_or_default();
         self.run(context, export, &arguments, results).await?;
         signature.encode_results(results).map_err(|error| {
-            let message = format!("{} answered {contract}.{function} badly: {error}", self.id());
+            let message = format!("{} answered {contract}#{function} badly: {error}", self.id());
             CallError::new(ErrorKind::Internal, message)
         })
     }
@@ -223,7 +223,7 @@ impl Actor {
         context.depth += 1;
         if context.depth > CallContext::MAX_DEPTH {
             let message = format!(
-                "{} calls {contract}.{function} of {}: that would be more than {} components of \
+                "{} calls {contract}#{function} of {}: that would be more than {} components of \
                  this node calling each other; do they go round in circles?",
                 caller.id,
                 self.id(),
@@ -242,7 +242,7 @@ impl Actor {
     fn export(&self, contract: Option<&ContractId>, function: &str) -> Result<&Export, CallError> {
         self.exports.find(contract, function).ok_or_else(|| {
             let name = match contract {
-                Some(contract) => format!("{contract}.{function}"),
+                Some(contract) => format!("{contract}#{function}"),
                 None => function.into(),
             };
             let message = format!("{} does not export {name}; it has {}", self.id(), self.exports);

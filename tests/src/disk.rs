@@ -1,4 +1,5 @@
-//! A disk that is small or can't be written to.
+//! A disk that is small or can't be written to. What that needs of the machine,
+//! [`mounts`](crate::requirement::mounts) asks for.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use crate::mesh::TestMesh;
 
-/// A mounted file system of a bounded size, unmounted when this is dropped. Needs root.
+/// A mounted file system of a bounded size, unmounted when this is dropped.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,

@@ -1,14 +1,11 @@
-//! A network of the test's own: network namespaces, each with a cable into one bridge. Needs root
-//! and iproute2; cutting one way and counting packets need nftables.
+//! A network of the test's own: network namespaces, each with a cable into one bridge. What that
+//! needs of the machine, [`networks`](crate::requirement::networks) asks for.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// What a test that makes one of these needs: see [`crate::requirement::root_with`].
-pub const PROGRAMS: &[&str] = &["ip", "nft"];
 
 /// The port that nodes take where none is given.
 const NODE_PORT: u16 = 4747;
@@ -202,12 +199,12 @@ fn run(mut command: Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requirement::root_with;
+    use crate::requirement::networks;
 
     #[test]
     fn what_leaves_for_anything_but_the_mesh_is_counted() {
         let test = "what_leaves_for_anything_but_the_mesh_is_counted";
-        if !root_with(test, PROGRAMS) {
+        if !networks(test) {
             return;
         }
         let mut network = Network::new();

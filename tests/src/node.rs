@@ -12,6 +12,7 @@ use tokio::process::Command;
 use crate::command::{self, Answer};
 use crate::paths;
 use crate::process::Process;
+use crate::publisher::Publisher;
 use crate::up::Up;
 use crate::view::{Apps, CallFailure, CallResult, Links, Metrics, Nodes};
 use crate::wait::{PATIENCE, eventually, holds};
@@ -100,6 +101,11 @@ impl TestNode {
         I: IntoIterator<Item: Into<OsString>>,
     {
         self.up = self.up.clone().discovery(flags);
+    }
+
+    /// Lets its next start trust `publisher` alone.
+    pub fn trust(&mut self, publisher: &Publisher) {
+        self.up = self.up.clone().trusting(publisher);
     }
 
     /// Runs a verb that speaks to this node.

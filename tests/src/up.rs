@@ -10,6 +10,7 @@ use crate::mesh::Site;
 use crate::network::Place;
 use crate::node::TestNode;
 use crate::paths;
+use crate::publisher::Publisher;
 use crate::wire::Wire;
 
 /// `wattle up` with the flags that tests give it: on loopback, on a port of the system's choice,
@@ -32,7 +33,7 @@ impl Up {
     pub(crate) fn new(site: Arc<Site>, name: &str) -> Self {
         let data = site.folder().join(name);
         let admission = vec!["--mesh-key".into(), site.mesh_key().into()];
-        let trust = vec!["--trust".into(), site.publisher().public().into()];
+        let publisher = site.publisher().clone();
         let up = Self {
             site,
             name: name.into(),
@@ -40,12 +41,12 @@ impl Up {
             admission,
             listen: vec!["--listen".into(), "127.0.0.1:0".into()],
             discovery: vec!["--no-mdns".into()],
-            trust,
+            trust: Vec::new(),
             more: Vec::new(),
             place: None,
         };
         // By its label a node is known to have spoken, not only to be connected.
-        up.label("name", name)
+        up.trusting(&publisher).label("name", name)
     }
 
     /// Adds a label.
@@ -81,6 +82,13 @@ impl Up {
     #[must_use]
     pub fn paper(mut self, paper: PathBuf) -> Self {
         self.admission = vec!["--paper".into(), paper.into()];
+        self
+    }
+
+    /// Trusts `publisher` alone.
+    #[must_use]
+    pub fn trusting(mut self, publisher: &Publisher) -> Self {
+        self.trust = vec!["--trust".into(), publisher.public().into()];
         self
     }
 

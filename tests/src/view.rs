@@ -88,6 +88,8 @@ pub struct Component {
     pub placed: Vec<String>,
     /// Where it runs.
     pub running: Vec<String>,
+    /// Where it belongs and can't start, and why.
+    pub failing: BTreeMap<String, String>,
     /// How it does on the node that answers.
     pub here: Option<Status>,
 }

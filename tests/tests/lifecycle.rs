@@ -15,8 +15,8 @@ use wattle_tests::command::{Answer, failing_up, wattle};
 use wattle_tests::disk::SmallDisk;
 use wattle_tests::http::{HttpConnection, Pieces};
 use wattle_tests::manifest::ManifestText;
-use wattle_tests::requirement::root_with;
-use wattle_tests::wait::{PATIENCE, eventually, within};
+use wattle_tests::requirement::mounts;
+use wattle_tests::wait::{PATIENCE, eventually};
 use wattle_tests::{TestMesh, TestNode};
 
 const STREAMER: &str = r#"app = "streamer"
@@ -163,17 +163,6 @@ async fn a_node_that_is_interrupted_stops_as_one_that_is_asked_to() {
 }
 
 #[tokio::test]
-async fn a_follower_of_logs_does_not_hold_up_a_stop() {
-    let mesh = TestMesh::new().await;
-    let mut node = mesh.node("a").start().await;
-    let mut follower = node.command(["logs", "--follow", "--json"]).spawn().unwrap();
-    // It has nothing to show, so it can't be seen to be there; that it ends with the node can.
-    let status = node.stop(Duration::from_secs(5)).await;
-    assert_eq!(status.code(), Some(0), "{status}");
-    within("the follower's end", PATIENCE, follower.wait()).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_port_in_use_is_told_in_one_line() {
     let mesh = TestMesh::new().await;
     let data = mesh.folder().join("a");
@@ -242,7 +231,7 @@ async fn a_verb_without_a_node_says_that_none_answers() {
 #[tokio::test]
 async fn a_disk_that_can_not_be_written_to_is_told_in_one_line() {
     let test = "a_disk_that_can_not_be_written_to_is_told_in_one_line";
-    if !root_with(test, &["mount", "umount"]) {
+    if !mounts(test) {
         return;
     }
     let mesh = TestMesh::new().await;
@@ -256,7 +245,7 @@ async fn a_disk_that_can_not_be_written_to_is_told_in_one_line() {
 #[tokio::test]
 async fn a_full_disk_is_told_in_one_line_and_a_start_after_it_finds_nothing_half_done() {
     let test = "a_full_disk_is_told_in_one_line_and_a_start_after_it_finds_nothing_half_done";
-    if !root_with(test, &["mount", "umount"]) {
+    if !mounts(test) {
         return;
     }
     let mesh = TestMesh::new().await;
@@ -281,7 +270,7 @@ async fn a_full_disk_is_told_in_one_line_and_a_start_after_it_finds_nothing_half
 #[tokio::test]
 async fn a_disk_that_fills_up_under_a_node_fails_what_needs_it_and_nothing_else() {
     let test = "a_disk_that_fills_up_under_a_node_fails_what_needs_it_and_nothing_else";
-    if !root_with(test, &["mount", "umount"]) {
+    if !mounts(test) {
         return;
     }
     let mesh = TestMesh::new().await;

@@ -4,9 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt as _;
+use wattle_tests::http::{HttpConnection, Pieces, get};
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
-use wattle_tests::wait::{PATIENCE, eventually, holds};
+use wattle_tests::wait::{PATIENCE, eventually, holds, within};
 use wattle_tests::{TestMesh, TestNode, Up};
 
 const MANIFEST: &str = r#"app = "bad"
@@ -106,6 +108,38 @@ async fn memory_and_stack_end_where_they_are_to_end() {
     assert_eq!(far.call("bad/echo", "echo", "[7]").await.unwrap(), "[7]");
     assert_eq!(far.process().id(), process);
     idle(&far).await;
+}
+
+#[tokio::test]
+async fn over_http_the_kind_of_an_error_is_in_a_header() {
+    let mesh = TestMesh::new().await;
+    let node = mesh.node("a").http().start().await;
+    let text = r#"app = "one"
+
+[component.streamer]
+wasm = "streamer.wasm"
+limits = { concurrency = 1, time = "2s" }
+
+[[http]]
+component = "streamer"
+"#;
+    let manifest = ManifestText::new(text).write(&mesh, "app.toml").await;
+    node.run(&manifest, "one/streamer", &node).await;
+    let http = node.http().await;
+    let (body, pieces) = Pieces::new();
+    body.send("x".into()).await.unwrap();
+    let mut first = HttpConnection::open(http).await;
+    let response = first.send("POST", "a", "/", pieces).await;
+    assert_eq!(response.status(), 200);
+
+    let answer = get(http, "a", "/bytes/1").await;
+    assert_eq!((answer.status, answer.error.as_deref()), (503, Some("overloaded")), "{answer:?}");
+    assert!(answer.text.contains("one/streamer"), "{answer:?}");
+    // The time limit ends the first, in the middle of its body, and the next finds room.
+    let end = within("the deadline", Duration::from_secs(6), response.into_body().collect()).await;
+    assert!(end.is_err());
+    drop(body);
+    assert_eq!(get(http, "a", "/bytes/1").await.status, 200);
 }
 
 /// Waits until no call is under way on a node.

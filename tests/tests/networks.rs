@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use wattle_tests::manifest::ManifestText;
-use wattle_tests::network::{Network, PROGRAMS};
+use wattle_tests::network::Network;
 use wattle_tests::node::meet;
-use wattle_tests::requirement::root_with;
+use wattle_tests::requirement::networks;
 use wattle_tests::view::Nodes;
 use wattle_tests::wait::{PATIENCE, eventually, holds};
 use wattle_tests::{TestMesh, TestNode, Up};
@@ -23,7 +23,7 @@ fn rest(begun: Instant) -> Duration {
 
 #[tokio::test]
 async fn two_machines_on_one_network_find_each_other_by_multicast() {
-    if !root_with("two_machines_on_one_network_find_each_other_by_multicast", PROGRAMS) {
+    if !networks("two_machines_on_one_network_find_each_other_by_multicast") {
         return;
     }
     let mesh = TestMesh::new().await;
@@ -60,7 +60,7 @@ async fn two_machines_on_one_network_find_each_other_by_multicast() {
 
 #[tokio::test]
 async fn without_multicast_an_address_to_join_at_does_the_same() {
-    if !root_with("without_multicast_an_address_to_join_at_does_the_same", PROGRAMS) {
+    if !networks("without_multicast_an_address_to_join_at_does_the_same") {
         return;
     }
     let mesh = TestMesh::new().await;
@@ -94,7 +94,7 @@ async fn without_multicast_an_address_to_join_at_does_the_same() {
 #[tokio::test]
 async fn calls_survive_a_pulled_cable_and_a_machine_that_is_heard_by_nobody() {
     let test = "calls_survive_a_pulled_cable_and_a_machine_that_is_heard_by_nobody";
-    if !root_with(test, PROGRAMS) {
+    if !networks(test) {
         return;
     }
     let mesh = TestMesh::new().await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use wattle_tests::http::{HttpConnection, Pieces};
+use wattle_tests::http::{HttpConnection, Pieces, get};
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
 use wattle_tests::wait::{PATIENCE, eventually, holds, within};
@@ -117,6 +117,51 @@ async fn who_goes_away_in_the_middle_holds_nothing() {
     drop((writer, body, sender));
     idle(&compute).await;
     assert_eq!(HttpConnection::open(http).await.get("a", "/bytes/3").await.text, "\0\u{1}\u{2}");
+}
+
+#[tokio::test]
+async fn a_node_that_stops_finishes_what_others_have_asked_it_first() {
+    let (_mesh, [edge, mut compute]) = site().await;
+    let (sender, pieces) = Pieces::new();
+    sender.send("before ".into()).await.unwrap();
+    let mut connection = HttpConnection::open(edge.http().await).await;
+    let mut body = connection.send("POST", "a", "/", pieces).await.into_body();
+    assert_eq!(read(&mut body, 7).await, b"before ");
+
+    compute.process().terminate();
+    eventually("nothing new is sent to it", PATIENCE, async || {
+        let answer = get(edge.http().await, "a", "/bytes/1").await;
+        holds(answer.error.as_deref() == Some("unreachable"), answer)
+    })
+    .await;
+    sender.send("after".into()).await.unwrap();
+    assert_eq!(read(&mut body, 5).await, b"after");
+    drop(sender);
+    assert!(body.frame().await.is_none());
+    let status = compute.end(Duration::from_secs(5)).await;
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+#[tokio::test]
+async fn a_body_whose_node_dies_does_not_look_complete() {
+    let (_mesh, [edge, mut compute]) = site().await;
+    let (sender, pieces) = Pieces::new();
+    drop(sender);
+    let mut connection = HttpConnection::open(edge.http().await).await;
+    // Its length is not told, so that only its end says whether it is whole.
+    let (open, endless) = Pieces::new();
+    open.send("before".into()).await.unwrap();
+    let mut unknown = HttpConnection::open(edge.http().await).await;
+    let mut unknown = unknown.send("POST", "a", "/", endless).await.into_body();
+    assert_eq!(read(&mut unknown, 6).await, b"before");
+    let mut known = connection.send("GET", "a", "/bytes/4000000000", pieces).await.into_body();
+    read_some(&mut known).await;
+
+    compute.kill();
+    for body in [known, unknown] {
+        let end = within("the end of the body", Duration::from_secs(15), body.collect()).await;
+        assert!(end.is_err(), "{} bytes are not the whole", end.unwrap().to_bytes().len());
+    }
 }
 
 #[tokio::test]

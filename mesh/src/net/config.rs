@@ -125,7 +125,7 @@ impl Default for Timing {
         Self {
             gossip: Duration::from_millis(500),
             host_directory: Duration::from_secs(1),
-            tick: Duration::from_millis(100),
+            tick: Duration::from_millis(200),
             ping: Duration::from_secs(2),
             peers: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(5),

@@ -6,7 +6,7 @@ mod remembered;
 mod watch;
 
 pub use address::{AddressError, JoinTarget};
-pub(super) use address::{canonical, node_of, peer_id};
+pub(super) use address::{canonical, for_others, node_of, peer_id};
 pub(super) use host_directory::HostFiles;
 pub(super) use remembered::PeersFile;
 pub(super) use watch::{Hint, remember, watch_host};

@@ -23,7 +23,7 @@ use super::behaviour::Behaviour;
 use super::calls::LinkConfig;
 use super::config::MeshConfig;
 use super::control::{self, Inbound};
-use super::discovery::{Hint, canonical};
+use super::discovery::{Hint, canonical, for_others};
 use super::gossip::{Heard, Said, Say, Speaker};
 use super::metrics::Metrics;
 use super::peers::Peers;
@@ -204,7 +204,7 @@ impl Driver {
         let known = self.dialling.to_remember().filter(|(node, _)| *node != peer);
         let hints = known.map(|(node, addresses)| PeerHint {
             node,
-            addresses: addresses.iter().map(ToString::to_string).collect(),
+            addresses: for_others(addresses).iter().map(ToString::to_string).collect(),
         });
         let hints: Vec<PeerHint> =
             hints.filter(|hint| !hint.addresses.is_empty()).take(MAX_HINTS).collect();
@@ -251,19 +251,21 @@ impl Driver {
     }
 
     fn publish(&mut self) {
+        if self.dialling.take_news() {
+            let remember: Vec<_> = self.dialling.to_remember().collect();
+            self.remember.send_if_modified(|known| {
+                let changed = *known != remember;
+                if changed {
+                    *known = remember;
+                }
+                changed
+            });
+        }
         let (peers, own) = (&self.peers, self.reachable_at());
         let view = self.census.view(&self.dialling, |node| peers.link(node).is_some(), &own);
         if let Some(view) = view {
             self.view.send_replace(Arc::new(view));
         }
-        let remember: Vec<_> = self.dialling.to_remember().collect();
-        self.remember.send_if_modified(|known| {
-            let changed = *known != remember;
-            if changed {
-                *known = remember;
-            }
-            changed
-        });
     }
 
     /// Says the last words, and closes.

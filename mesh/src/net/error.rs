@@ -20,8 +20,8 @@ pub enum MeshError {
         /// Where.
         address: Multiaddr,
     },
-    /// It can't listen there for another reason.
-    #[error("can't listen on {address}: {why}")]
+    /// It can't listen there for another reason, or others could not dial it.
+    #[error("can't use the address {address}: {why}")]
     Listen {
         /// Where.
         address: Multiaddr,

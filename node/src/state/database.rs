@@ -43,20 +43,20 @@ struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    fn current(&self) -> Result<Arc<redb::Database>> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.clone().context("the database is closed after a disk error; it is opened again")
-    }
-
-    /// Opens the file if it is not open.
+    /// The open database, opened anew if it had to be closed. Readers do so as well: they go on
+    /// on a disk that takes no writes.
     fn ensure_open(&self) -> Result<Arc<redb::Database>> {
-        if let Ok(database) = self.current() {
-            return Ok(database);
+        if let Some(database) = &*self.open.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Arc::clone(database));
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &*open {
+            return Ok(Arc::clone(database));
         }
         let database =
             Arc::new(redb::Database::create(&self.path).context("can't open the database again")?);
         tracing::info!(file = %self.path.display(), "the database is open again");
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&database));
+        *open = Some(Arc::clone(&database));
         Ok(database)
     }
 
@@ -93,7 +93,7 @@ impl Database {
 
     /// Reads at a consistent point.
     pub(crate) fn read(&self) -> Result<redb::ReadTransaction> {
-        self.inner.file.current()?.begin_read().context("can't read the database")
+        self.inner.file.ensure_open()?.begin_read().context("can't read the database")
     }
 
     /// Changes the database, and returns what `change` gave once that is on disk. An error of

@@ -45,7 +45,7 @@ impl Exports {
                 (ComponentItem::ComponentInstance(instance), Ok(contract)) => {
                     let functions = instance.exports(engine).filter_map(|(function, item)| {
                         let index = component.get_export_index(index.as_ref(), function)?;
-                        let name = format!("{contract}.{function}");
+                        let name = format!("{contract}#{function}");
                         Some((function.into(), Export::new(name, index, &item.ty)?))
                     });
                     let functions = functions.collect();

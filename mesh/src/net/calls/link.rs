@@ -119,6 +119,8 @@ impl Link {
     /// Reads and writes until the stream ends, and says why it did. Every call that is still
     /// under way ends then.
     pub(in crate::net) async fn run(self: Arc<Self>) -> Ended {
+        // However this ends: aborted, too. A call on a stream that nobody reads would never end.
+        let _closing = Closing(&self);
         let reading = read::run(&self);
         let writing = std::future::poll_fn(|cx| {
             self.outbox.poll(cx, &self.stream, |due, budget| self.take(due, budget))
@@ -270,6 +272,15 @@ impl Link {
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// Closes the link, if nothing else did.
+struct Closing<'a>(&'a Link);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close("this node closed it");
     }
 }
 

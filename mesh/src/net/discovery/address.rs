@@ -161,7 +161,10 @@ pub(in crate::net) fn is_dialable(address: &Multiaddr) -> bool {
     let mut parts = address.iter();
     let host = match parts.next() {
         Some(Protocol::Ip4(ip)) => !ip.is_unspecified() && !ip.is_multicast(),
-        Some(Protocol::Ip6(ip)) => !ip.is_unspecified() && !ip.is_multicast(),
+        // A link-local address means nothing without its interface, which no address carries.
+        Some(Protocol::Ip6(ip)) => {
+            !ip.is_unspecified() && !ip.is_multicast() && !ip.is_unicast_link_local()
+        }
         _ => false,
     };
     let port = matches!(parts.next(), Some(Protocol::Udp(port)) if port != 0);
@@ -172,6 +175,23 @@ pub(in crate::net) fn is_dialable(address: &Multiaddr) -> bool {
 pub(in crate::net) fn canonical(address: &Multiaddr) -> Option<Multiaddr> {
     let address = without_peer(address);
     is_dialable(&address).then_some(address)
+}
+
+/// Without those of the loopback interface, if there are others: on another machine they lead to
+/// another node.
+pub(in crate::net) fn for_others(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    if addresses.iter().any(|address| !is_loopback(address)) {
+        addresses.retain(|address| !is_loopback(address));
+    }
+    addresses
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -208,11 +228,21 @@ mod tests {
     }
 
     #[test]
+    fn loopback_is_for_nodes_that_have_nothing_else() {
+        let address =
+            |ip: &str| -> Multiaddr { format!("/ip4/{ip}/udp/1/quic-v1").parse().unwrap() };
+        let (here, there) = (address("127.0.0.1"), address("10.0.0.1"));
+        assert_eq!(for_others(vec![here.clone()]), std::slice::from_ref(&here));
+        assert_eq!(for_others(vec![here, there.clone()]), [there]);
+    }
+
+    #[test]
     fn only_quic_over_ip_with_a_port_is_dialled() {
         let dialable = |text: &str| is_dialable(&text.parse().unwrap());
         assert!(dialable("/ip4/10.0.0.1/udp/1/quic-v1"));
         assert!(!dialable("/ip4/0.0.0.0/udp/1/quic-v1"));
         assert!(!dialable("/ip4/10.0.0.1/udp/0/quic-v1"));
+        assert!(!dialable("/ip6/fe80::1/udp/1/quic-v1"));
         assert!(!dialable("/ip4/10.0.0.1/tcp/1"));
         assert!(!dialable("/dns/example.com/udp/1/quic-v1"));
     }

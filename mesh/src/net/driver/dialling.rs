@@ -33,6 +33,8 @@ pub(super) struct Dialling {
     redial: Redial,
     attempts: BTreeMap<ConnectionId, Target>,
     resolving: JoinSet<Resolved>,
+    /// Whether there may be something new to remember.
+    news: bool,
 }
 
 impl Dialling {
@@ -40,7 +42,7 @@ impl Dialling {
         // Slower than this, a network that is whole again would have to wait for us.
         let config = Config { slowest: std::time::Duration::from_secs(15), ..Config::default() };
         let redial = Redial::new(me, config);
-        Self { redial, attempts: BTreeMap::new(), resolving: JoinSet::new() }
+        Self { redial, attempts: BTreeMap::new(), resolving: JoinSet::new(), news: false }
     }
 
     pub(super) fn hint(
@@ -51,6 +53,7 @@ impl Dialling {
         source: Source,
     ) {
         let addresses = addresses.iter().filter_map(canonical).map(|address| address.to_string());
+        self.news = true;
         self.redial.hint(now, target, addresses, source);
     }
 
@@ -89,6 +92,7 @@ impl Dialling {
             self.redial.answered(now, &text, node);
         }
         let address = address.and_then(canonical).map(|address| address.to_string());
+        self.news = true;
         self.redial.connected(now, node, address);
     }
 
@@ -116,6 +120,11 @@ impl Dialling {
             };
         }
         None
+    }
+
+    /// Whether [`Dialling::to_remember`] may have changed since this was last asked.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// The nodes that were ever admitted, and where they may be reached.

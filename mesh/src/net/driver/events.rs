@@ -16,6 +16,7 @@ use crate::net::artifact;
 use crate::net::behaviour::BehaviourEvent;
 use crate::net::calls::Link;
 use crate::net::control;
+use crate::net::discovery::for_others;
 use crate::net::gossip::Say;
 use crate::net::streams::{self, Kind};
 
@@ -82,8 +83,8 @@ impl Driver {
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 if let Some(node) = admitted(&peer_id) {
-                    let addresses: Vec<Multiaddr> =
-                        info.listen_addrs.into_iter().take(MAX_IDENTIFIED).collect();
+                    let addresses = info.listen_addrs.into_iter().take(MAX_IDENTIFIED);
+                    let addresses = for_others(addresses.collect());
                     self.dialling.hint(now, Target::Node(node), &addresses, Source::Told);
                 }
             }
@@ -268,7 +269,7 @@ impl Driver {
 
     fn on_addresses(&mut self) {
         let reachable: Vec<Multiaddr> = self.reachable_at();
-        let texts = reachable.iter().map(ToString::to_string).collect();
+        let texts = for_others(reachable.clone()).iter().map(ToString::to_string).collect();
         self.about.send_modify(|fact| fact.addresses = texts);
         self.reachable.send_replace(reachable);
         self.census.touch();

@@ -22,9 +22,9 @@ use crate::core::time::Time;
 use crate::net::admission::Door;
 use crate::net::behaviour::Behaviour;
 use crate::net::calls::LinkConfig;
-use crate::net::config::MeshConfig;
+use crate::net::config::{HostDirectory, MeshConfig};
 use crate::net::control::Inbound;
-use crate::net::discovery::{self, HostFiles, PeersFile};
+use crate::net::discovery::{self, HostFiles, PeersFile, canonical};
 use crate::net::error::MeshError;
 use crate::net::gossip::{Gossip, Speaker};
 use crate::net::mesh::Inner;
@@ -59,9 +59,13 @@ pub(in crate::net) async fn start(
     if config.listen.is_empty() {
         return Err(MeshError::NoAddress);
     }
+    if let Some(address) = config.advertise.iter().find(|address| canonical(address).is_none()) {
+        let (address, why) = (address.clone(), "it is to be advertised, and can't be dialled");
+        return Err(MeshError::Listen { address, why: why.into() });
+    }
     let metrics = Arc::new(Metrics::default());
     let peers = Arc::new(Peers::new(metrics.clone()));
-    let host = HostFiles::open(&config.host_directory, mesh, node)?;
+    let host = host_files(&config)?;
     let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
     let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock));
 
@@ -147,6 +151,19 @@ pub(in crate::net) async fn start(
     let inputs = Inputs { commands, said, hints, heard, about: about_changes, _hints: hints_in };
     tokio::spawn(driver.run(inputs));
     Ok(inner)
+}
+
+/// The host-local directory. A machine where the usual place can't be used does without; a place
+/// that somebody named has to be good.
+fn host_files(config: &MeshConfig) -> Result<Option<HostFiles>, MeshError> {
+    let place = &config.host_directory;
+    match HostFiles::open(place, config.mesh(), config.node()) {
+        Err(error) if *place == HostDirectory::Default => {
+            tracing::warn!(%error, "nodes on this machine won't find each other by themselves");
+            Ok(None)
+        }
+        opened => opened,
+    }
 }
 
 fn swarm(config: &MeshConfig, metrics: &Arc<Metrics>) -> Result<Swarm<Behaviour>, MeshError> {

@@ -64,32 +64,29 @@ impl Gate {
 
     fn check_digest(&self, mut bytes: &[u8]) -> Result<(), String> {
         let count = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
-        let mut ids = BTreeSet::new();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = BTreeSet::new();
         for _ in 0..count {
             let id = ChitchatId::deserialize(&mut bytes).map_err(|error| error.to_string())?;
             bytes = bytes.get(NODE_DIGEST..).ok_or("a digest that is cut short")?;
+            if known.contains(&id) || new.contains(&id) {
+                continue;
+            }
             let node: NodeId = id.node_id.parse().map_err(|_| "a digest with a wrong node id")?;
             if id.gossip_advertise_addr != synthetic(node) {
                 return Err("a digest with an address that is not the node's".into());
             }
-            ids.insert(id);
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in &ids {
-            let others = known.iter().filter(|other| other.node_id == id.node_id);
-            if !known.contains(id) && others.count() >= GENERATIONS && !self.is_own(id) {
-                return Err(format!("too many generations of {}", id.node_id));
+            let same_node = known.iter().chain(&new).filter(|other| other.node_id == id.node_id);
+            if same_node.count() >= GENERATIONS && node != self.own {
+                return Err(format!("too many generations of {node}"));
             }
+            if known.len() + new.len() >= self.limit {
+                return Err(format!("more than {} nodes", self.limit));
+            }
+            new.insert(id);
         }
-        if known.union(&ids).count() > self.limit {
-            return Err(format!("more than {} nodes", self.limit));
-        }
-        known.extend(ids);
+        known.extend(new);
         Ok(())
-    }
-
-    fn is_own(&self, id: &ChitchatId) -> bool {
-        *id.node_id == *self.own.to_string()
     }
 }
 
