@@ -16,7 +16,7 @@ use wattle_tests::disk::SmallDisk;
 use wattle_tests::http::{HttpConnection, Pieces};
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::requirement::mounts;
-use wattle_tests::wait::{PATIENCE, eventually};
+use wattle_tests::wait::{PATIENCE, eventually, holds};
 use wattle_tests::{TestMesh, TestNode};
 
 const STREAMER: &str = r#"app = "streamer"
@@ -300,10 +300,9 @@ async fn a_disk_that_fills_up_under_a_node_fails_what_needs_it_and_nothing_else(
     disk.empty();
     eventually("the count goes on", PATIENCE, async || {
         let answer = connection.get("a", "/").await;
-        match answer.status {
-            200 => Ok(assert_eq!(answer.number(), acknowledged + 1)),
-            _ => Err(format!("{answer:?}")),
-        }
+        holds(answer.status == 200, &answer)?;
+        assert_eq!(answer.number(), acknowledged + 1);
+        Ok(())
     })
     .await;
     node.apply(&streamer).await.ok();

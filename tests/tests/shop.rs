@@ -153,6 +153,20 @@ async fn what_is_declared_is_listed_on_every_node_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_node_knows_at_once_what_it_was_told() {
+    let mesh = TestMesh::new().await;
+    let a = mesh.node("a").start().await;
+    let text = "app = \"store\"\n\n[provider.counts]\ncontract = \"wasi:keyvalue\"\n";
+    let store = mesh.write("store.toml", text);
+    for _ in 0..20 {
+        // It looks for the app right after it was declared.
+        a.apply(&store).await.ok();
+        a.verb(["rm", "store"]).await.ok();
+        assert!(a.apps().await.apps.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_component_whose_import_leads_nowhere_is_refused_with_what_there_is() {
     let mesh = TestMesh::new().await;
     let a = mesh.node("a").start().await;

@@ -1,9 +1,8 @@
 //! Calls to and from one peer, over one stream.
 //!
-//! A [`Link`] is the driver of one [`Mux`](crate::core::mux::Mux): a task that reads, a writer
-//! that is usually whoever has something to say, and a task per call that is served. No lock is
-//! held across an await, and a call that meets no other is written by its own caller: a task
-//! between them would cost as much as the system call.
+//! A [`Link`] is the driver of one [`Mux`](crate::core::mux::Mux): a task that reads, a task that
+//! writes everything that is due at once, and a task per call that is served. A call that meets
+//! no other is written by its own caller. No lock is held across an await.
 
 mod inbox;
 mod link;

@@ -53,6 +53,9 @@ impl Node {
     /// Declares an app, or declares it anew.
     pub(crate) async fn apply(self: &Arc<Self>, request: &ApplyRequest) -> Result<App, ApplyError> {
         let manifest = Manifest::parse(&request.file, &request.manifest)?;
+        if let Some(mesh) = self.mesh() {
+            self.refresh_table(mesh);
+        }
         let before = self.table();
         let before = before.app(&manifest.app);
 
@@ -128,6 +131,9 @@ impl Node {
         let starting = || ApplyError::Node("this node is still starting".into());
         let mesh = self.mesh().ok_or_else(starting)?;
         mesh.put_record(key, body).await.map_err(|error| ApplyError::Node(error.to_string()))?;
+        // Whoever asks this node next sees what it was just told.
+        self.refresh_table(mesh);
+        self.wake_scheduler();
         Ok(())
     }
 

@@ -136,8 +136,11 @@ impl Node {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn set_table(&self, table: Table) {
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    /// Takes over what is declared now. Read under the lock, so that an older table never
+    /// replaces a newer one.
+    pub(super) fn refresh_table(&self, mesh: &Mesh) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        *table = Arc::new(Table::new(mesh.records().iter()));
     }
 
     /// Makes the scheduler look again.

@@ -33,7 +33,6 @@ const PRUNE: Duration = Duration::from_secs(3600);
 
 /// Keeps this node at its share until `stop`.
 pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
-    let mut records = mesh.watch_records();
     let mut view = mesh.watch_view();
     let mut load = tokio::time::interval(LOAD);
     load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -51,13 +50,27 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = records.changed() => if changed.is_err() { return } else { break },
                 changed = view.changed() => if changed.is_err() { return } else { break },
                 () = node.woken() => break,
                 () = &mut retry => break,
                 _ = load.tick() => say_load(&node, &mesh),
                 _ = prune.tick() => prune_artifacts(&node),
             }
+        }
+    }
+}
+
+/// Keeps this node's table of apps at what is declared, until `stop`. Apart from the scheduler,
+/// which may be fetching and compiling for a while: calls must not wait for that.
+pub(crate) async fn follow_records(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
+    let mut records = mesh.watch_records();
+    loop {
+        records.mark_unchanged();
+        node.refresh_table(&mesh);
+        node.wake_scheduler();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = records.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -82,7 +95,6 @@ impl Share {
 
     /// Brings this node to its share.
     async fn settle(&mut self, node: &Arc<Node>, mesh: &Mesh) {
-        node.set_table(Table::new(mesh.records().iter()));
         let table = node.table();
         let share: BTreeSet<ComponentId> = node.share(&table).into_iter().collect();
         for gone in node.running().retain(|id| share.contains(id)) {

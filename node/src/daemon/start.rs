@@ -77,6 +77,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    tasks.spawn(scheduler::follow_records(Arc::clone(&node), mesh.clone(), stop.clone()));
     tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
     let gateway_stop = CancellationToken::new();
     let gateway =

@@ -245,8 +245,14 @@ impl Link {
         self.outbox.wake();
     }
 
-    /// Writes what is due.
+    /// Sees to it that what is due is written: at once, where there is one call and nothing to
+    /// write it together with; else by the writing task, which finds more when its turn comes.
+    /// (At 64 calls at once that is a third more calls per second; at one, a task fewer.)
     pub(super) fn flush(&self) {
+        let (made, served) = self.mux().under_way();
+        if made + served > 1 {
+            return self.outbox.wake();
+        }
         self.outbox.flush(&self.stream, |due, budget| self.take(due, budget));
     }
 

@@ -1,8 +1,7 @@
 //! The writing half of a link.
 //!
-//! Whoever has queued a frame writes it, and whatever else is due, unless somebody is writing
-//! already or the stream is full; then the writing task goes on. One write carries everything
-//! that is due at that moment.
+//! One write carries everything that is due at that moment. Usually the writing task does it; who
+//! has queued a frame may, unless somebody is writing already or the stream is full.
 
 use std::io;
 use std::pin::Pin;
