@@ -17,7 +17,9 @@ use crate::wire::{self, WireError};
 
 /// A hybrid logical clock reading (Kulkarni et al., "Logical Physical Clocks", 2014): close to
 /// the wall clock, and always after everything its writer had seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Hlc {
     /// Milliseconds since the Unix epoch.
     pub millis: u64,

@@ -7,11 +7,12 @@ mod net_common;
 
 use net_common::*;
 use wattle_contracts::id::Digest;
+use wattle_contracts::record::Hlc;
 use wattle_mesh::net::{About, Load, Mesh, Runs, SayError};
 
 fn runs(component: &str) -> Runs {
     Runs {
-        components: vec![component.parse().unwrap()],
+        components: [(component.parse().unwrap(), Hlc { millis: 1, counter: 2 })].into(),
         artifacts: vec![Digest::of(b"wasm")],
         ..Runs::default()
     }

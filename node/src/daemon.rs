@@ -20,3 +20,4 @@ pub(crate) use node::{Node, resident_memory};
 pub(crate) use reach::homes;
 pub(crate) use running::Status;
 pub(crate) use start::{UpOptions, run};
+pub(crate) use table::Table;

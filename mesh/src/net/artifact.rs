@@ -22,6 +22,8 @@ const HERE: u8 = 0;
 const NOT_HERE: u8 = 1;
 const BUSY: u8 = 2;
 
+const FORGED: &str = "the bytes that came are not those of the digest";
+
 /// How much is read and written at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
@@ -81,8 +83,7 @@ impl AsyncRead for Artifact {
         if self.left == 0 {
             let found = self.hash.clone().finish();
             if found.as_ref() != self.digest.as_bytes() {
-                let text = "the bytes that came are not those of the digest";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, FORGED)));
             }
             self.metrics.artifacts_fetched.one();
         }
@@ -113,6 +114,11 @@ pub(super) async fn fetch(
     let [status, size @ ..] = answer;
     let size = u64::from_le_bytes(size);
     match status {
+        // There is no read in which to find this out.
+        HERE if size == 0 && digest != Digest::of(b"") => {
+            let source = io::Error::new(io::ErrorKind::InvalidData, FORGED);
+            Err(FetchError::Io { node, digest, source })
+        }
         HERE if size > limit => Err(FetchError::TooLarge { digest, size, limit }),
         HERE => Ok(Artifact {
             size,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wattle_contracts::id::{ComponentId, Digest};
-use wattle_contracts::record::Labels;
+use wattle_contracts::record::{Hlc, Labels};
 
 /// What a node is. Changes rarely.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,7 +21,10 @@ pub struct About {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Runs {
     /// The components and providers that it serves now.
-    pub components: Vec<ComponentId>,
+    ///
+    /// With each, the version of the app's record by which it serves: what is served by an older
+    /// declaration can be told from what is served by the current one.
+    pub components: BTreeMap<ComponentId, Hlc>,
     /// The artifacts that it holds, and others may fetch.
     pub artifacts: Vec<Digest>,
     /// What it should run and can't, and why.

@@ -114,16 +114,26 @@ impl Node {
         let mesh = self.mesh().ok_or_else(|| unreachable("this node is still starting".into()))?;
         let view = mesh.view();
         let serves = |node: &NodeView| match &wanted {
-            Target::Component(_) => node.runs.components.binary_search(target).is_ok(),
+            Target::Component(_) => node.runs.components.contains_key(target),
             Target::Provider(spec) => match spec.node {
                 Some(home) => home == node.id,
                 None => carries(&node.about.labels, &spec.on),
             },
         };
-        let candidates: Vec<Candidate> = view
+        let mut serving: Vec<&NodeView> = view
             .nodes
             .values()
             .filter(|node| !node.is_self && node.connected && serves(node))
+            .collect();
+        // Those that serve the current declaration; while it is on its way, those that serve an
+        // earlier one.
+        let version = table.version(&target.app);
+        let is_current = |node: &&NodeView| node.runs.components.get(target) == version.as_ref();
+        if serving.iter().any(is_current) {
+            serving.retain(is_current);
+        }
+        let candidates: Vec<Candidate> = serving
+            .into_iter()
             .map(|node| Candidate {
                 node: node.id,
                 rtt: node.rtt,

@@ -161,14 +161,24 @@ impl Share {
 /// What this node tells the others that it runs and holds.
 fn runs(node: &Node, table: &Table) -> Runs {
     let here = node.id();
-    let providers = table.apps().flat_map(|app| {
-        app.providers
-            .iter()
-            .filter(move |(_, spec)| spec.node == Some(here))
-            .map(|(name, _)| ComponentId::new(app.name.clone(), name.clone()))
-    });
-    let mut components: Vec<_> = node.running().ids().into_iter().chain(providers).collect();
-    components.sort();
+    let mut components = BTreeMap::new();
+    for app in table.apps() {
+        let version = table.version(&app.name).unwrap_or_default();
+        for (name, spec) in &app.components {
+            let id = ComponentId::new(app.name.clone(), name.clone());
+            if node.running().is_current(&id, spec) {
+                components.insert(id, version);
+            }
+        }
+        let homes = app.providers.iter().filter(|(_, spec)| spec.node == Some(here));
+        components.extend(
+            homes.map(|(name, _)| (ComponentId::new(app.name.clone(), name.clone()), version)),
+        );
+    }
+    // What still runs as it was declared before.
+    for id in node.running().ids() {
+        components.entry(id).or_default();
+    }
     let mut artifacts = node.artifacts().list();
     artifacts.sort();
     let failing = node.running().statuses().into_iter().filter_map(|(id, status)| match status {

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{AppName, ComponentId, ContractId};
 use wattle_contracts::record::{
-    App, ComponentSpec, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey,
+    App, ComponentSpec, Hlc, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey,
 };
 
 /// Every declared app.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    apps: BTreeMap<AppName, App>,
+    /// Each with the version of its record.
+    apps: BTreeMap<AppName, (App, Hlc)>,
     /// Every HTTP route with the component that answers it, the most exact first.
     routes: Vec<(HttpRoute, ComponentId)>,
 }
@@ -29,12 +30,12 @@ impl Table {
         let mut apps = BTreeMap::new();
         for record in records {
             if let (RecordKey::App(name), RecordBody::App(app)) = (&record.key, &record.body) {
-                apps.insert(name.clone(), App::clone(app));
+                apps.insert(name.clone(), (App::clone(app), record.version.at));
             }
         }
         let mut routes: Vec<_> = apps
             .values()
-            .flat_map(|app| {
+            .flat_map(|(app, _)| {
                 app.http.iter().map(|route| {
                     (route.clone(), ComponentId::new(app.name.clone(), route.component.clone()))
                 })
@@ -47,19 +48,23 @@ impl Table {
     }
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
-        self.apps.values()
+        self.apps.values().map(|(app, _)| app)
     }
 
     pub(crate) fn app(&self, name: &AppName) -> Option<&App> {
-        self.apps.get(name)
+        self.apps.get(name).map(|(app, _)| app)
+    }
+
+    /// The version of an app's record: which declaration of it this is.
+    pub(crate) fn version(&self, name: &AppName) -> Option<Hlc> {
+        self.apps.get(name).map(|(_, version)| *version)
     }
 
     /// What `id` stands for.
     pub(crate) fn target(&self, id: &ComponentId) -> Result<Target<'_>, CallError> {
         let not_linked = |message: String| CallError::new(ErrorKind::NotLinked, message);
         let app = self
-            .apps
-            .get(&id.app)
+            .app(&id.app)
             .ok_or_else(|| not_linked(format!("no app `{}` is declared in this mesh", id.app)))?;
         let component = app.components.get(&id.name).map(Target::Component);
         component.or_else(|| app.providers.get(&id.name).map(Target::Provider)).ok_or_else(|| {
@@ -73,7 +78,7 @@ impl Table {
         source: &ComponentId,
         contract: &ContractId,
     ) -> Result<ComponentId, CallError> {
-        let link = self.apps.get(&source.app).and_then(|app| app.link_for(&source.name, contract));
+        let link = self.app(&source.app).and_then(|app| app.link_for(&source.name, contract));
         let link = link.ok_or_else(|| {
             let message = format!(
                 "`{source}` imports `{contract}`, and no link says where that goes; add a [[link]] \

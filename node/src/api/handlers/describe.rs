@@ -10,7 +10,7 @@ use wattle_mesh::net::{MetricsSnapshot, NodeView, View};
 use wattle_runtime::Allocator;
 
 use crate::api::types::*;
-use crate::daemon::{Node, homes, resident_memory};
+use crate::daemon::{Node, Table, homes, resident_memory};
 
 pub(super) fn nodes(node: &Node) -> Option<NodesReply> {
     let mesh = node.mesh()?;
@@ -31,7 +31,7 @@ fn describe(node: &NodeView) -> NodeInfo {
         labels: node.about.labels.clone(),
         version: node.about.version.clone(),
         http: node.about.http.clone(),
-        runs: node.runs.components.clone(),
+        runs: node.runs.components.keys().cloned().collect(),
         busy: node.load.busy,
         memory_bytes: node.load.memory_bytes,
     }
@@ -40,10 +40,10 @@ fn describe(node: &NodeView) -> NodeInfo {
 pub(super) fn apps(node: &Node) -> AppsReply {
     let table = node.table();
     let view = node.mesh().map(|mesh| mesh.view()).unwrap_or_default();
-    AppsReply { apps: table.apps().map(|app| describe_app(node, app, &view)).collect() }
+    AppsReply { apps: table.apps().map(|app| describe_app(node, &table, app, &view)).collect() }
 }
 
-fn describe_app(node: &Node, app: &App, view: &View) -> AppInfo {
+fn describe_app(node: &Node, table: &Table, app: &App, view: &View) -> AppInfo {
     let statuses = node.running().statuses();
     let homes = homes(view);
     let components = app.components.iter().map(|(name, spec)| {
@@ -55,7 +55,7 @@ fn describe_app(node: &Node, app: &App, view: &View) -> AppInfo {
             replicas: spec.replicas,
             on: spec.on.clone(),
             placed: placed.nodes,
-            running: running(view, &id),
+            running: running(view, table, &id),
             shortfall: placed.reason.map(|reason| reason.to_string()),
             failing: failing(view, &id),
             here: statuses.get(&id).cloned(),
@@ -76,10 +76,11 @@ fn describe_app(node: &Node, app: &App, view: &View) -> AppInfo {
     }
 }
 
-/// The nodes that are alive and say that they serve `id`.
-fn running(view: &View, id: &ComponentId) -> Vec<NodeId> {
+/// The nodes that are alive and say that they serve `id` as it is declared now.
+fn running(view: &View, table: &Table, id: &ComponentId) -> Vec<NodeId> {
+    let version = table.version(&id.app);
     view.alive()
-        .filter(|node| node.runs.components.binary_search(id).is_ok())
+        .filter(|node| version.is_some() && node.runs.components.get(id) == version.as_ref())
         .map(|node| node.id)
         .collect()
 }
@@ -98,7 +99,7 @@ pub(super) fn links(node: &Node) -> LinksReply {
             LinkInfo {
                 from: ComponentId::new(app.name.clone(), link.from.clone()),
                 contract: link.contract.clone(),
-                served_by: running(&view, &to),
+                served_by: running(&view, &table, &to),
                 to,
             }
         })
