@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use crate::commands::Options;
 use crate::framed::Framed;
-use crate::nats::{self, Nats};
+use crate::nats::{self, Broker, Nats};
 use crate::node::{Node, Site};
 use crate::report::{Comparison, Report, Target};
 use crate::statistics::{Latencies, grouped, median, micros, rate};
+use crate::threads::Threads;
 
 /// Bytes in a payload.
 const PAYLOAD: usize = 100;
@@ -64,103 +65,154 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     for target in ["bench/relay", "bench/near-relay"] {
         a.call_when_ready(target, "relay", &wave).await?;
     }
+    let broker = nats::server().map(|server| Broker::start(&server)).transpose()?;
     let sides = Sides {
-        node: a,
+        a,
+        b,
         wave,
         payload: Bytes::from(vec![7; PAYLOAD]),
-        nats: match nats::server() {
-            Some(server) => Some(Nats::start(&server).await?),
-            None => None,
-        },
-        framed: Framed::start().await?,
+        usual: Others::start(broker.as_ref(), Threads::PerCore).await?,
+        thin: Others::start(broker.as_ref(), Threads::One).await?,
     };
     sides.one_in_flight(options, report).await?;
-    sides.many_in_flight(options, report).await?;
-    drop(b);
-    Ok(())
+    sides.many_in_flight(options, report).await
+}
+
+/// What is measured beside Wattle, with one number of threads.
+struct Others {
+    nats: Option<Nats>,
+    framed: Framed,
+}
+
+impl Others {
+    async fn start(broker: Option<&Broker>, threads: Threads) -> Result<Self> {
+        let nats = match broker {
+            Some(broker) => Some(Nats::start(broker, threads).await?),
+            None => None,
+        };
+        Ok(Self { nats, framed: Framed::start(threads).await? })
+    }
 }
 
 struct Sides {
-    node: Node,
+    a: Node,
+    b: Node,
     /// The payload in WAVE text.
     wave: String,
     payload: Bytes,
-    nats: Option<Nats>,
-    framed: Framed,
+    usual: Others,
+    /// The others on one thread each.
+    thin: Others,
 }
 
 impl Sides {
     async fn one_in_flight(&self, options: &Options, report: &mut Report) -> Result<()> {
         let (rounds, calls) = options.pick((20, MOST_CALLS), (3, 500));
-        let [mut ours, mut theirs, mut framed, mut near] = [(); 4].map(|()| Latencies::default());
+        let [mut ours, mut near] = [(); 2].map(|()| Latencies::default());
+        let mut others = [&self.usual, &self.thin]
+            .map(|others| (others, Latencies::default(), Latencies::default()));
         for round in 0..=rounds {
             let far_times = self.timed("bench/relay", calls).await?;
             let near_times = self.timed("bench/near-relay", calls).await?;
-            let framed_times = self.framed.one_in_flight(calls, &self.payload).await?;
-            let their_times = match &self.nats {
-                Some(nats) => nats.one_in_flight(calls, &self.payload).await?,
-                None => Vec::new(),
-            };
             // The first round only warms up.
-            if round > 0 {
+            let counts = round > 0;
+            if counts {
                 ours.round(far_times);
                 near.round(near_times);
-                framed.round(framed_times);
-                theirs.round(their_times);
+            }
+            for (others, nats, framed) in &mut others {
+                let framed_times = others.framed.one_in_flight(calls, &self.payload).await?;
+                if counts {
+                    framed.round(framed_times);
+                }
+                if let Some(other) = &others.nats {
+                    let nats_times = other.one_in_flight(calls, &self.payload).await?;
+                    if counts {
+                        nats.round(nats_times);
+                    }
+                }
             }
         }
-        let there = self.nats.is_some();
+        let [(_, nats, framed), (_, thin_nats, thin_framed)] = others;
+        let there = self.usual.nats.is_some();
         report.compare(Comparison {
             what: "two nodes, 100 bytes, 1 in flight, p50 (NATS request/reply)",
             ours: micros(ours.p50()),
-            theirs: if there { micros(theirs.p50()) } else { LEFT_OUT.into() },
-            ratio: there.then(|| ours.p50() / theirs.p50()),
+            theirs: if there { micros(nats.p50()) } else { LEFT_OUT.into() },
+            ratio: there.then(|| ours.p50() / nats.p50()),
             target: Target::AtMost(0.6),
         });
         report.print("two nodes, 1 in flight, Wattle", ours.text());
         if there {
-            report.print("two nodes, 1 in flight, NATS", theirs.text());
+            report.print("two nodes, 1 in flight, NATS", nats.text());
+            report.print("two nodes, 1 in flight, NATS, one thread each", thin_nats.text());
         }
-        report.print("two nodes, 1 in flight, raw quinn, framed", framed.text());
-        report.print("both components on one node, 1 in flight, Wattle", near.text());
+        report.print("two nodes, 1 in flight, quinn, framed", framed.text());
+        report.print("two nodes, 1 in flight, quinn, framed, one thread each", thin_framed.text());
+        report.print("both components on one of the nodes, 1 in flight, Wattle", near.text());
         Ok(())
     }
 
     async fn many_in_flight(&self, options: &Options, report: &mut Report) -> Result<()> {
         let rounds = options.pick(6, 2);
         let calls = self.bearable(options.pick(MOST_CALLS, 200)).await?;
-        let [mut ours, mut theirs, mut framed] = [const { Vec::new() }; 3];
+        let count = u64::from(IN_FLIGHT) * u64::from(calls);
+        let [mut ours, mut caller, mut callee] = [const { Vec::new() }; 3];
+        let mut others = [&self.usual, &self.thin].map(|others| (others, Vec::new(), Vec::new()));
         for round in 0..=rounds {
-            let our_time = self.many(calls).await?;
-            let framed_time = self.framed.in_flight(IN_FLIGHT, calls, &self.payload).await?;
-            let their_time = match &self.nats {
-                Some(nats) => Some(nats.in_flight(IN_FLIGHT, calls, &self.payload).await?),
-                None => None,
-            };
-            if round > 0 {
-                let count = u64::from(IN_FLIGHT) * u64::from(calls);
-                ours.push(rate(count, our_time));
-                framed.push(rate(count, framed_time));
-                theirs.extend(their_time.map(|time| rate(count, time)));
+            let counts = round > 0;
+            let (a, b) = (self.a.cpu()?, self.b.cpu()?);
+            let time = self.many(calls).await?;
+            let (a, b) = (self.a.cpu()?.saturating_sub(a), self.b.cpu()?.saturating_sub(b));
+            if counts {
+                ours.push(rate(count, time));
+                caller.push(a.as_nanos() as f64 / count as f64);
+                callee.push(b.as_nanos() as f64 / count as f64);
+            }
+            for (others, nats, framed) in &mut others {
+                let time = others.framed.in_flight(IN_FLIGHT, calls, &self.payload).await?;
+                if counts {
+                    framed.push(rate(count, time));
+                }
+                if let Some(other) = &others.nats {
+                    let time = other.in_flight(IN_FLIGHT, calls, &self.payload).await?;
+                    if counts {
+                        nats.push(rate(count, time));
+                    }
+                }
             }
         }
-        let [ours, theirs, framed] = [ours, theirs, framed].map(|rates| median(&rates));
-        let there = self.nats.is_some();
+        let [(_, nats, framed), (_, thin_nats, thin_framed)] = others;
+        let there = self.usual.nats.is_some();
+        let (our_rate, their_rate) = (median(&ours), median(&nats));
         report.compare(Comparison {
             what: "two nodes, 100 bytes, 64 in flight, calls per second (NATS request/reply)",
-            ours: grouped(ours),
-            theirs: if there { grouped(theirs) } else { LEFT_OUT.into() },
-            ratio: there.then_some(ours / theirs),
+            ours: grouped(our_rate),
+            theirs: if there { grouped(their_rate) } else { LEFT_OUT.into() },
+            ratio: there.then_some(our_rate / their_rate),
             target: Target::AtLeast(1.5),
         });
-        report.print("two nodes, 64 in flight, raw quinn, framed", format!("{} calls/s", grouped(framed)));
+        let (caller, callee) = (micros(median(&caller)), micros(median(&callee)));
+        report.print(
+            "two nodes, 64 in flight, Wattle, CPU per call",
+            format!("{caller} on the caller's node, {callee} on the callee's"),
+        );
+        let per_second = |rates: &[f64]| format!("{} calls/s", grouped(median(rates)));
+        if there {
+            report.print("two nodes, 64 in flight, NATS, one thread each", per_second(&thin_nats));
+        }
+        report.print("two nodes, 64 in flight, quinn, framed", per_second(&framed));
+        report.print(
+            "two nodes, 64 in flight, quinn, framed, one thread each",
+            per_second(&thin_framed),
+        );
         Ok(())
     }
 
     /// The nanoseconds of each of `calls`, as the component measured them.
     async fn timed(&self, target: &str, calls: u32) -> Result<Vec<u64>> {
         let arguments = format!("{calls}, {}", self.wave);
-        let list = self.node.call(target, "timed", &arguments).await?;
+        let list = self.a.call(target, "timed", &arguments).await?;
         let numbers = list.trim_matches(['[', ']']).split(',').map(|number| number.trim().parse());
         numbers.collect::<Result<_, _>>().with_context(|| format!("`{target}` gave back {list}"))
     }
@@ -169,7 +221,7 @@ impl Sides {
     async fn many(&self, calls: u32) -> Result<Duration> {
         let arguments = format!("{calls}, {}", self.wave);
         let begun = Instant::now();
-        let all = (0..IN_FLIGHT).map(|_| self.node.call("bench/relay", "many", &arguments));
+        let all = (0..IN_FLIGHT).map(|_| self.a.call("bench/relay", "many", &arguments));
         futures::future::try_join_all(all).await?;
         Ok(begun.elapsed())
     }

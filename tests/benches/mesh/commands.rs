@@ -1,6 +1,8 @@
 //! What the benchmark is told on its command line.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+
+use crate::threads::Threads;
 
 pub(crate) const HELP: &str = "\
 usage: cargo xtask bench -- [--quick] [ROW]...
@@ -16,7 +18,11 @@ pub(crate) enum Command {
     Help,
     Measure(Options),
     /// This process plays the other side of a measurement.
-    Helper { role: String, arguments: Vec<String> },
+    Helper {
+        role: String,
+        threads: Threads,
+        argument: Option<String>,
+    },
 }
 
 /// What to measure, and how long.
@@ -36,8 +42,10 @@ impl Command {
                 "--quick" => options.quick = true,
                 "--help" | "-h" => return Ok(Self::Help),
                 "--helper" => {
-                    let Some(role) = words.next() else { bail!("--helper needs a role") };
-                    return Ok(Self::Helper { role, arguments: words.collect() });
+                    let role = words.next().context("--helper needs a role")?;
+                    let threads = words.next().as_deref().and_then(Threads::from_word);
+                    let threads = threads.context("--helper needs a number of threads")?;
+                    return Ok(Self::Helper { role, threads, argument: words.next() });
                 }
                 row if ROWS.contains(&row) => options.rows.push(word),
                 _ => bail!("`{word}` is neither a row nor an option\n{HELP}"),

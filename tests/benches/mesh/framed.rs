@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::helper::{self, Helper};
 use crate::statistics::nanos_since;
+use crate::threads::{Threads, Workshop};
 
 /// The role of the process that answers.
 pub(crate) const SERVER: &str = "framed-server";
@@ -30,6 +31,7 @@ const READ: usize = 64 << 10;
 /// A client and the process that it calls.
 pub(crate) struct Framed {
     line: Arc<Line>,
+    workshop: Workshop,
     _endpoint: Endpoint,
     _server: Helper,
 }
@@ -50,20 +52,12 @@ struct State {
 }
 
 impl Framed {
-    pub(crate) async fn start() -> Result<Self> {
-        let server = Helper::start(SERVER, &[])?;
-        let (port, certificate) = server.said.split_once(' ').context("the server said nothing")?;
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(hex::decode(certificate)?))?;
-        let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-        endpoint.set_default_client_config(ClientConfig::with_root_certificates(Arc::new(roots))?);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
-        let connection = endpoint.connect(address, NAME)?.await?;
-        let (send, receive) = connection.open_bi().await?;
-        let line = Arc::<Line>::default();
-        tokio::spawn(write_all(line.clone(), send));
-        tokio::spawn(read_all(line.clone(), receive));
-        Ok(Self { line, _endpoint: endpoint, _server: server })
+    pub(crate) async fn start(threads: Threads) -> Result<Self> {
+        let server = Helper::start(SERVER, threads, None)?;
+        let said = server.said.clone();
+        let workshop = Workshop::open(threads)?;
+        let (line, endpoint) = workshop.run(async move { connect(&said).await }).await?;
+        Ok(Self { line, workshop, _endpoint: endpoint, _server: server })
     }
 
     /// `calls`, one after the other: the nanoseconds of each.
@@ -78,26 +72,51 @@ impl Framed {
             }
             Ok(times)
         };
-        tokio::spawn(requests).await?
+        self.workshop.run(requests).await
     }
 
     /// `tasks` at once, each with `calls`, one after the other: how long all of it took.
-    pub(crate) async fn in_flight(&self, tasks: u32, calls: u32, payload: &Bytes) -> Result<Duration> {
-        let begun = Instant::now();
-        let requests = (0..tasks).map(|_| {
-            let (line, payload) = (self.line.clone(), payload.clone());
-            tokio::spawn(async move {
-                for _ in 0..calls {
-                    line.call(&payload).await?;
-                }
-                Ok::<_, anyhow::Error>(())
-            })
-        });
-        for task in requests.collect::<Vec<_>>() {
-            task.await??;
-        }
-        Ok(begun.elapsed())
+    pub(crate) async fn in_flight(
+        &self,
+        tasks: u32,
+        calls: u32,
+        payload: &Bytes,
+    ) -> Result<Duration> {
+        let (line, payload) = (self.line.clone(), payload.clone());
+        let requests = async move {
+            let begun = Instant::now();
+            let requests = (0..tasks).map(|_| {
+                let (line, payload) = (line.clone(), payload.clone());
+                tokio::spawn(async move {
+                    for _ in 0..calls {
+                        line.call(&payload).await?;
+                    }
+                    Ok::<_, anyhow::Error>(())
+                })
+            });
+            for task in requests.collect::<Vec<_>>() {
+                task.await??;
+            }
+            Ok(begun.elapsed())
+        };
+        self.workshop.run(requests).await
     }
+}
+
+/// Opens the stream to a server that said this.
+async fn connect(said: &str) -> Result<(Arc<Line>, Endpoint)> {
+    let (port, certificate) = said.split_once(' ').context("the server said nothing")?;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(hex::decode(certificate)?))?;
+    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
+    endpoint.set_default_client_config(ClientConfig::with_root_certificates(Arc::new(roots))?);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
+    let connection = endpoint.connect(address, NAME)?.await?;
+    let (send, receive) = connection.open_bi().await?;
+    let line = Arc::<Line>::default();
+    tokio::spawn(write_all(line.clone(), send));
+    tokio::spawn(read_all(line.clone(), receive));
+    Ok((line, endpoint))
 }
 
 impl Line {

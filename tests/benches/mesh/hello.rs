@@ -11,6 +11,7 @@ use crate::node::Site;
 use crate::plain_http;
 use crate::report::{Comparison, Report, Target};
 use crate::statistics::{Latencies, grouped, median};
+use crate::threads::Threads;
 
 const CONNECTIONS: usize = 32;
 
@@ -39,7 +40,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let plain = Helper::start(plain_http::SERVER, &[])?;
+    let plain = Helper::start(plain_http::SERVER, Threads::PerCore, None)?;
     let other: std::net::SocketAddr = plain.said.parse()?;
 
     let (rounds, time) = options.pick((6, Duration::from_secs(4)), (2, Duration::from_millis(300)));

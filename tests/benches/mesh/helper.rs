@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::threads::Threads;
 use crate::{framed, nats, plain_http};
 
 /// A process that plays a role until this is dropped.
@@ -16,10 +17,10 @@ pub(crate) struct Helper {
 
 impl Helper {
     /// Starts it, and waits until it says that it is ready.
-    pub(crate) fn start(role: &str, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(role: &str, threads: Threads, argument: Option<&str>) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
-            .args(["--helper", role])
-            .args(arguments)
+            .args(["--helper", role, threads.word()])
+            .args(argument)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -44,14 +45,13 @@ impl Drop for Helper {
 }
 
 /// What a helper process does.
-pub(crate) async fn play(role: String, arguments: Vec<String>) -> Result<()> {
+pub(crate) async fn play(role: &str, argument: Option<&str>) -> Result<()> {
     end_with_parent();
-    let argument = arguments.into_iter().next();
-    match (role.as_str(), argument) {
-        (nats::RESPONDER, Some(address)) => nats::respond(&address).await,
+    match (role, argument) {
+        (nats::RESPONDER, Some(address)) => nats::respond(address).await,
         (framed::SERVER, None) => framed::serve().await,
         (plain_http::SERVER, None) => plain_http::serve().await,
-        (role, _) => bail!("there is no helper `{role}`, or not with these arguments"),
+        _ => bail!("there is no helper `{role}`, or not with this argument"),
     }
 }
 

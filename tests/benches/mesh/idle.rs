@@ -22,10 +22,10 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     tokio::time::sleep(options.pick(REST, Duration::from_secs(1))).await;
     let time = options.pick(Duration::from_secs(60), Duration::from_secs(3));
     let nodes = [("alone in its mesh", &lonely), ("connected to another", &first)];
-    let before = nodes.map(|(_, node)| cpu(node));
+    let before = nodes.map(|(_, node)| node.cpu());
     tokio::time::sleep(time).await;
     for ((what, node), before) in nodes.into_iter().zip(before) {
-        let used = cpu(node)?.saturating_sub(before?);
+        let used = node.cpu()?.saturating_sub(before?);
         let share = 100.0 * used.as_secs_f64() / time.as_secs_f64();
         let resident = status(node, "VmRSS")? as f64 / f64::from(1 << 10);
         let threads = status(node, "Threads")?;
@@ -51,20 +51,4 @@ fn status(node: &Node, key: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     let number = line.and_then(|line| line.split_whitespace().next());
     Ok(number.with_context(|| format!("no {key} in its status"))?.parse()?)
-}
-
-/// How long its threads have computed, of all that run.
-fn cpu(node: &Node) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", node.process_id()))
-        .context("the node is gone")?;
-    // proc(5): the name may hold spaces; user time and system time are fields 14 and 15.
-    let (_, fields) = stat.rsplit_once(')').context("no name in its stat")?;
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<u64>)
-        .sum::<Result<_, _>>()?;
-    let per_second = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }

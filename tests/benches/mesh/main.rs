@@ -9,8 +9,8 @@ mod commands;
 mod composed;
 mod first_call;
 mod framed;
-mod helper;
 mod hello;
+mod helper;
 mod idle;
 mod load;
 mod machine;
@@ -23,6 +23,7 @@ mod plain_http;
 mod report;
 mod same_node;
 mod statistics;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ use anyhow::Result;
 use self::commands::{Command, Options};
 use self::machine::Machine;
 use self::report::Report;
+use self::threads::Threads;
 
 fn main() -> ExitCode {
     let outcome = Command::read(std::env::args().skip(1)).and_then(|command| match command {
@@ -38,8 +40,10 @@ fn main() -> ExitCode {
             println!("{}", commands::HELP);
             Ok(())
         }
-        Command::Helper { role, arguments } => runtime()?.block_on(helper::play(role, arguments)),
-        Command::Measure(options) => runtime()?.block_on(measure(&options)),
+        Command::Helper { role, threads, argument } => {
+            threads.runtime()?.block_on(helper::play(&role, argument.as_deref()))
+        }
+        Command::Measure(options) => Threads::PerCore.runtime()?.block_on(measure(&options)),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,10 +52,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 async fn measure(options: &Options) -> Result<()> {

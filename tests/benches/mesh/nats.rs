@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::helper::{self, Helper};
 use crate::statistics::nanos_since;
+use crate::threads::{Threads, Workshop};
 
 /// The role of the process that answers.
 pub(crate) const RESPONDER: &str = "nats-responder";
@@ -21,19 +22,20 @@ const SUBJECT: &str = "bench.echo";
 /// How long the broker may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A broker with a responder and a client. All of it ends when this is dropped.
+/// A responder and a client at a broker.
 pub(crate) struct Nats {
     client: async_nats::Client,
+    workshop: Workshop,
     _responder: Helper,
-    _broker: Broker,
 }
 
 impl Nats {
-    pub(crate) async fn start(server: &str) -> Result<Self> {
-        let broker = Broker::start(server)?;
-        let responder = Helper::start(RESPONDER, &[&broker.address])?;
-        let client = async_nats::connect(&broker.address).await?;
-        Ok(Self { client, _responder: responder, _broker: broker })
+    pub(crate) async fn start(broker: &Broker, threads: Threads) -> Result<Self> {
+        let responder = Helper::start(RESPONDER, threads, Some(&broker.address))?;
+        let workshop = Workshop::open(threads)?;
+        let address = broker.address.clone();
+        let client = workshop.run(async move { Ok(async_nats::connect(address).await?) }).await?;
+        Ok(Self { client, workshop, _responder: responder })
     }
 
     /// `calls` requests, one after the other: the nanoseconds of each.
@@ -48,25 +50,34 @@ impl Nats {
             }
             Ok(times)
         };
-        tokio::spawn(requests).await?
+        self.workshop.run(requests).await
     }
 
     /// `tasks` at once, each with `calls` requests, one after the other: how long all of it took.
-    pub(crate) async fn in_flight(&self, tasks: u32, calls: u32, payload: &Bytes) -> Result<Duration> {
-        let begun = Instant::now();
-        let requests = (0..tasks).map(|_| {
-            let (client, payload) = (self.client.clone(), payload.clone());
-            tokio::spawn(async move {
-                for _ in 0..calls {
-                    client.request(SUBJECT, payload.clone()).await?;
-                }
-                Ok::<_, anyhow::Error>(())
-            })
-        });
-        for task in requests.collect::<Vec<_>>() {
-            task.await??;
-        }
-        Ok(begun.elapsed())
+    pub(crate) async fn in_flight(
+        &self,
+        tasks: u32,
+        calls: u32,
+        payload: &Bytes,
+    ) -> Result<Duration> {
+        let (client, payload) = (self.client.clone(), payload.clone());
+        let requests = async move {
+            let begun = Instant::now();
+            let requests = (0..tasks).map(|_| {
+                let (client, payload) = (client.clone(), payload.clone());
+                tokio::spawn(async move {
+                    for _ in 0..calls {
+                        client.request(SUBJECT, payload.clone()).await?;
+                    }
+                    Ok::<_, anyhow::Error>(())
+                })
+            });
+            for task in requests.collect::<Vec<_>>() {
+                task.await??;
+            }
+            Ok(begun.elapsed())
+        };
+        self.workshop.run(requests).await
     }
 }
 
@@ -95,14 +106,15 @@ pub(crate) fn server() -> Option<String> {
     Some(found.to_string_lossy().into_owned())
 }
 
-struct Broker {
+/// A broker, which ends when this is dropped.
+pub(crate) struct Broker {
     process: Child,
     address: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Broker {
-    fn start(server: &str) -> Result<Self> {
+    pub(crate) fn start(server: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("wattle-bench-nats-").tempdir()?;
         let process = Command::new(server)
             // A free port, which it writes into a file.
@@ -114,8 +126,8 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .context("can't start nats-server")?;
-        let mut broker = Self { process, address: String::new(), _folder: folder };
-        let ports = broker._folder.path().join(format!("nats-server_{}.ports", broker.process.id()));
+        let mut broker = Self { process, address: String::new(), folder };
+        let ports = broker.folder.path().join(format!("nats-server_{}.ports", broker.process.id()));
         let begun = Instant::now();
         broker.address = loop {
             if let Some(address) = address(&ports) {

@@ -33,7 +33,8 @@ impl Site {
         let wattle = places::wattle()?;
         let at = |name| folder.path().join(name);
         run(Command::new(&wattle).args(["mesh", "init", "--out"]).arg(at("mesh.key")))?;
-        let publisher = run(Command::new(&wattle).args(["key", "new", "--out"]).arg(at("publisher.key")))?;
+        let publisher =
+            run(Command::new(&wattle).args(["key", "new", "--out"]).arg(at("publisher.key")))?;
         Ok(Self { wattle, publisher: publisher.trim().into(), folder })
     }
 
@@ -95,6 +96,18 @@ impl Node {
         self.process.id()
     }
 
+    /// How long its threads have computed, of all that run.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process_id()))
+            .context("the node is gone")?;
+        // proc(5): the name may hold spaces; user time and system time are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').context("no name in its stat")?;
+        let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks = times.sum::<Result<u64, _>>()?;
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    }
+
     /// Waits until it is connected to `others` nodes that it believes to be alive.
     pub(crate) async fn sees(&self, others: usize) -> Result<()> {
         wait("the nodes to find each other", async || {
@@ -102,7 +115,10 @@ impl Node {
             let nodes = reply.get("nodes").and_then(Value::as_array).context("no list of nodes")?;
             let alive = |node: &&Value| {
                 let is = |key: &str| node.get(key).and_then(Value::as_bool) == Some(true);
-                let named = node.get("labels").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+                let named = node
+                    .get("labels")
+                    .and_then(Value::as_object)
+                    .is_some_and(|map| !map.is_empty());
                 is("connected") && !is("self") && named
             };
             let seen = nodes.iter().filter(alive).count();
@@ -117,12 +133,18 @@ impl Node {
         let reply = self.get("/v1/nodes").await?;
         let nodes = reply.get("nodes").and_then(Value::as_array).context("no list of nodes")?;
         let own = nodes.iter().find(|node| node.get("self").and_then(Value::as_bool) == Some(true));
-        let address = own.and_then(|node| node.get("http")?.as_str()).context("it serves no HTTP")?;
+        let address =
+            own.and_then(|node| node.get("http")?.as_str()).context("it serves no HTTP")?;
         Ok(address.parse()?)
     }
 
     /// Calls a function with arguments in WAVE text.
-    pub(crate) async fn call(&self, target: &str, function: &str, arguments: &str) -> Result<String> {
+    pub(crate) async fn call(
+        &self,
+        target: &str,
+        function: &str,
+        arguments: &str,
+    ) -> Result<String> {
         let request = json!({
             "target": target,
             "function": function,
@@ -135,7 +157,12 @@ impl Node {
     }
 
     /// The same, again and again until it works: an app needs a moment to start.
-    pub(crate) async fn call_when_ready(&self, target: &str, function: &str, arguments: &str) -> Result<()> {
+    pub(crate) async fn call_when_ready(
+        &self,
+        target: &str,
+        function: &str,
+        arguments: &str,
+    ) -> Result<()> {
         wait(target, async || self.call(target, function, arguments).await.map(drop)).await
     }
 

@@ -30,9 +30,8 @@ pub(crate) fn wattle() -> Result<PathBuf> {
 /// A component that `cargo xtask guests` builds.
 pub(crate) fn guest(name: &str) -> Result<Vec<u8>> {
     let path = guest_path(name);
-    fs::read(&path).with_context(|| {
-        format!("can't read {}: run `cargo xtask guests`", path.display())
-    })
+    fs::read(&path)
+        .with_context(|| format!("can't read {}: run `cargo xtask guests`", path.display()))
 }
 
 pub(crate) fn guest_path(name: &str) -> PathBuf {

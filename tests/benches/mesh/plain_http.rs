@@ -10,8 +10,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use wasmtime::{Result, Store, bail};
 use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Result, Store, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -42,8 +42,9 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
                 let server = server.clone();
                 async move { server.answer(request).await }
             });
-            let connection =
-                http1::Builder::new().keep_alive(true).serve_connection(TokioIo::new(client), answer);
+            let connection = http1::Builder::new()
+                .keep_alive(true)
+                .serve_connection(TokioIo::new(client), answer);
             if let Err(error) = connection.await {
                 eprintln!("the plain server lost a client: {error:#}");
             }

@@ -77,7 +77,8 @@ impl Report {
             let verdict = target.verdict(*ratio);
             let ratio = ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}x"));
             let target = target.text();
-            let _ = writeln!(text, "| {what} | {ours} | {theirs} | {ratio} | {target} | {verdict} |");
+            let _ =
+                writeln!(text, "| {what} | {ours} | {theirs} | {ratio} | {target} | {verdict} |");
         }
         if !self.figures.is_empty() {
             text.push_str("\n| printed beside | figure |\n| --- | --- |\n");
@@ -115,7 +116,8 @@ between the sides; each figure is the median of its rounds' values.
   of each call with `wasi:clocks/monotonic-clock`, so what is measured is what a component sees. 64 in flight: 64 calls
   of `relay.many` at once through the node's API, all calls of `echo` through the time that all of them took.
 - **NATS**: `nats-server` as Debian has it, a responder in a process of its own, `async-nats` in both, core
-  request/reply without TLS. Wattle's calls are encrypted, authenticated, checked against the app's links and end in a
+  request/reply without TLS, on the runtime that `#[tokio::main]` makes. *One thread each* is the same with a
+  single-threaded runtime in client and responder, which spares them waking threads. Wattle's calls are encrypted, authenticated, checked against the app's links and end in a
   sandbox; NATS's responder gives back the bytes.
 - **quinn, framed**: the least that crosses between two processes with encryption: one stream, a length and a number
   before each payload, frames written together where several wait. Nothing decides, checks or runs.

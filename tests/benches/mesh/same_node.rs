@@ -24,7 +24,8 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     eprintln!("component to component, same node");
     let (rounds, calls) = options.pick((20, 5_000), (3, 200));
     let (ours, theirs) = (Arc::new(Pair::new()?), Arc::new(Composed::new()?));
-    let [mut our_outer, mut their_outer, mut our_inner, mut their_inner] = [const { Vec::new() }; 4];
+    let [mut our_outer, mut their_outer, mut our_inner, mut their_inner] =
+        [const { Vec::new() }; 4];
     for round in 0..=rounds {
         let our_round = tokio::spawn(round_of(ours.clone(), calls)).await??;
         let their_round = tokio::spawn(round_of(theirs.clone(), calls)).await??;

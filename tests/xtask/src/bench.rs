@@ -21,14 +21,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // The same packages in both steps: cargo decides features by what is asked for, and would compile twice.
     let packages = ["--package", "wattle-node", "--package", "wattle-tests"];
     command::run(
-        command::cargo()
-            .args(["build", "--release", "--bins", "--benches"])
-            .args(packages),
+        command::cargo().args(["build", "--release", "--bins", "--benches"]).args(packages),
     )?;
     command::run(
-        command::cargo()
-            .args(["bench", "--bench", "*"])
-            .args(packages)
-            .args(&options.args),
+        command::cargo().args(["bench", "--bench", "*"]).args(packages).args(&options.args),
     )
 }

@@ -27,26 +27,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs the command without a word and gives back what it printed, or nothing when it failed or is not there.
 pub(crate) fn ask(command: &mut Command) -> Option<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Programs by their names, and paths inside the repository from its top.
 fn show(command: &Command) -> String {
     let root = format!("{}/", crate::paths::root().display());
     let program = Path::new(command.get_program());
-    let mut shown = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let mut shown = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for word in command.get_args() {
         shown.push(' ');
         shown.push_str(&word.to_string_lossy().replace(&root, ""));

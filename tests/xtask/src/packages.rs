@@ -10,35 +10,26 @@ use crate::command;
 /// Installs them, as the administrator that this is or through `sudo`.
 pub(crate) fn install(names: &[&str]) -> Result<()> {
     if command::ask(Command::new("apt-get").arg("--version")).is_none() {
-        bail!(
-            "this machine has no apt-get: install {} in its own way",
-            names.join(", ")
-        );
+        bail!("this machine has no apt-get: install {} in its own way", names.join(", "));
     }
     // A new machine has no lists yet. When they can't be renewed, older ones may still do.
     if let Err(error) = command::run(apt_get()?.arg("update")) {
         eprintln!("{error:#}");
     }
-    command::run(
-        apt_get()?
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(names),
-    )
-    .with_context(|| {
-        format!(
-            "installing {}: try `apt-get install {}` yourself",
-            names.join(", "),
-            names.join(" ")
-        )
-    })
+    command::run(apt_get()?.args(["install", "--yes", "--no-install-recommends"]).args(names))
+        .with_context(|| {
+            format!(
+                "installing {}: try `apt-get install {}` yourself",
+                names.join(", "),
+                names.join(" ")
+            )
+        })
 }
 
 fn apt_get() -> Result<Command> {
     if is_root() {
         let mut apt_get = Command::new("apt-get");
-        apt_get
-            .arg("--quiet")
-            .env("DEBIAN_FRONTEND", "noninteractive");
+        apt_get.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
         return Ok(apt_get);
     }
     let mut sudo = Command::new("sudo");

@@ -8,10 +8,7 @@ pub(crate) fn root() -> PathBuf {
     // Cargo says at run time where the package is now; the compiled-in place is for a binary started by hand.
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), Into::into);
-    package
-        .ancestors()
-        .nth(2)
-        .map_or_else(|| package.clone(), Path::to_path_buf)
+    package.ancestors().nth(2).map_or_else(|| package.clone(), Path::to_path_buf)
 }
 
 /// What is built for this machine.

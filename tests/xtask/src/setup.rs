@@ -8,11 +8,8 @@ use anyhow::Result;
 use crate::packages;
 
 /// Networks of their own for the tests' nodes. Without these, those tests say that they were left out.
-const FOR_TESTS: &[(&str, &str)] = &[
-    ("ip", "iproute2"),
-    ("iptables", "iptables"),
-    ("nft", "nftables"),
-];
+const FOR_TESTS: &[(&str, &str)] =
+    &[("ip", "iproute2"), ("iptables", "iptables"), ("nft", "nftables")];
 
 /// What the benchmark compares with. Debian's package also starts it as a service, where there is systemd.
 const FOR_BENCH: &[(&str, &str)] = &[("nats-server", "nats-server")];
@@ -56,7 +53,5 @@ fn install_missing(tools: &[(&str, &str)]) -> Result<()> {
 fn is_there(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(usual)
-        .any(|folder| folder.join(program).is_file())
+    env::split_paths(&path).chain(usual).any(|folder| folder.join(program).is_file())
 }

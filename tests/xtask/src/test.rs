@@ -28,11 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // of its own. The node's binary is among it: whole-node tests start it.
     command::run(command::cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
     if !options.args.is_empty() {
-        return command::run(
-            command::cargo()
-                .args(["test", "--workspace"])
-                .args(&options.args),
-        );
+        return command::run(command::cargo().args(["test", "--workspace"]).args(&options.args));
     }
     command::run(command::cargo().args(["test", "--workspace", "--lib", "--bins"]))
         .context("unit tests")?;

@@ -7,10 +7,7 @@ use crate::bindings::example::shop::types::{Discount, Handling, Item, Line, Mone
 pub(crate) fn price(item: Item) -> Result<(Line, Handling), ShopError> {
     let quote = pricing::price(&item.sku)?;
     let unit_price = quote.unit_price;
-    let full = unit_price
-        .amount
-        .checked_mul(u64::from(item.quantity))
-        .ok_or(ShopError::TooMuch)?;
+    let full = unit_price.amount.checked_mul(u64::from(item.quantity)).ok_or(ShopError::TooMuch)?;
     let saved = match item.discount {
         None => None,
         Some(discount) => Some(
@@ -18,10 +15,7 @@ pub(crate) fn price(item: Item) -> Result<(Line, Handling), ShopError> {
                 .ok_or_else(|| ShopError::BadDiscount((item.sku.clone(), discount)))?,
         ),
     };
-    let in_currency = |amount| Money {
-        amount,
-        currency: unit_price.currency,
-    };
+    let in_currency = |amount| Money { amount, currency: unit_price.currency };
     let line = Line {
         sku: quote.sku,
         quantity: item.quantity,

@@ -14,27 +14,15 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn ok(text: String) -> Self {
-        Self {
-            status: 200,
-            allow: None,
-            text,
-        }
+        Self { status: 200, allow: None, text }
     }
 
     pub(crate) fn unavailable(text: String) -> Self {
-        Self {
-            status: 503,
-            allow: None,
-            text,
-        }
+        Self { status: 503, allow: None, text }
     }
 
     pub(crate) fn not_allowed(allow: &'static str) -> Self {
-        Self {
-            status: 405,
-            allow: Some(allow),
-            text: "method not allowed\n".to_owned(),
-        }
+        Self { status: 405, allow: Some(allow), text: "method not allowed\n".to_owned() }
     }
 
     /// What fails here fails because the asker is gone, so nobody is left to be told.
@@ -44,12 +32,8 @@ impl Reply {
 
     fn try_send(self, outparam: ResponseOutparam) -> Option<()> {
         let headers = Fields::new();
-        headers
-            .append("content-type", b"text/plain; charset=utf-8")
-            .ok()?;
-        headers
-            .append("content-length", self.text.len().to_string().as_bytes())
-            .ok()?;
+        headers.append("content-type", b"text/plain; charset=utf-8").ok()?;
+        headers.append("content-length", self.text.len().to_string().as_bytes()).ok()?;
         if let Some(methods) = self.allow {
             headers.append("allow", methods.as_bytes()).ok()?;
         }

@@ -48,11 +48,7 @@ pub unsafe extern "C" fn cabi_realloc(
         if old_size == 0 {
             alloc(Layout::from_size_align_unchecked(size, align))
         } else {
-            realloc(
-                old,
-                Layout::from_size_align_unchecked(old_size, align),
-                size,
-            )
+            realloc(old, Layout::from_size_align_unchecked(old_size, align), size)
         }
     };
     if new.is_null() {

@@ -17,9 +17,7 @@ impl Guest for Pricing {
         if sku == TRAP {
             core::arch::wasm32::unreachable();
         }
-        table::articles()
-            .find(|quote| quote.sku == sku)
-            .ok_or(ShopError::UnknownSku(sku))
+        table::articles().find(|quote| quote.sku == sku).ok_or(ShopError::UnknownSku(sku))
     }
 
     fn catalogue(currency: Option<Currency>) -> Vec<Quote> {

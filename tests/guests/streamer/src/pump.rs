@@ -26,9 +26,7 @@ pub(crate) fn copy(from: &InputStream, to: &OutputStream) -> Result<(), StreamEr
 /// Writes so many bytes of the pattern.
 pub(crate) fn pattern(count: u64, to: &OutputStream) -> Result<(), StreamError> {
     // Whole periods: each chunk begins where the pattern begins.
-    let chunk: Vec<u8> = (0..CHUNK as usize / PERIOD)
-        .flat_map(|_| 0..PERIOD as u8)
-        .collect();
+    let chunk: Vec<u8> = (0..CHUNK as usize / PERIOD).flat_map(|_| 0..PERIOD as u8).collect();
     let mut left = count;
     while left > 0 {
         let now = chunk.get(..left.min(CHUNK) as usize).unwrap_or(&chunk);

@@ -20,9 +20,7 @@ pub(crate) fn echo(request: &IncomingRequest, outparam: ResponseOutparam) {
 
 /// So many bytes of the pattern.
 pub(crate) fn pattern(count: u64, outparam: ResponseOutparam) {
-    let _ = send(200, Some(count), outparam, |output| {
-        pump::pattern(count, output)
-    });
+    let _ = send(200, Some(count), outparam, |output| pump::pattern(count, output));
 }
 
 /// A status and nothing else.
@@ -38,13 +36,9 @@ fn send(
     fill: impl FnOnce(&OutputStream) -> Result<(), StreamError>,
 ) -> Option<()> {
     let headers = Fields::new();
-    headers
-        .append("content-type", b"application/octet-stream")
-        .ok()?;
+    headers.append("content-type", b"application/octet-stream").ok()?;
     if let Some(length) = length {
-        headers
-            .append("content-length", length.to_string().as_bytes())
-            .ok()?;
+        headers.append("content-length", length.to_string().as_bytes()).ok()?;
     }
     let response = OutgoingResponse::new(headers);
     response.set_status_code(status).ok()?;

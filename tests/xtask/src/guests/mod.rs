@@ -26,10 +26,7 @@ pub(crate) struct Options {
 impl Options {
     /// All of them, or all but the one that needs a C compiler.
     pub(crate) fn without_c(without_c: bool) -> Self {
-        Self {
-            without_c,
-            ..Self::default()
-        }
+        Self { without_c, ..Self::default() }
     }
 }
 

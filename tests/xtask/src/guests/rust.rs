@@ -22,10 +22,7 @@ pub(crate) fn build() -> Result<()> {
 
 /// The bytes of a guest that was built.
 pub(crate) fn component(package: &str) -> Result<Vec<u8>> {
-    let path = paths::guests_build()
-        .join(TARGET)
-        .join("release")
-        .join(format!("{package}.wasm"));
+    let path = paths::guests_build().join(TARGET).join("release").join(format!("{package}.wasm"));
     fs::read(&path).with_context(|| format!("reading {}", path.display()))
 }
 
@@ -33,13 +30,9 @@ pub(crate) fn component(package: &str) -> Result<Vec<u8>> {
 pub(crate) fn cargo() -> Command {
     let mut cargo = command::cargo();
     cargo.current_dir(folder());
-    cargo
-        .env("CARGO_BUILD_TARGET", TARGET)
-        .env("CARGO_TARGET_DIR", paths::guests_build());
+    cargo.env("CARGO_BUILD_TARGET", TARGET).env("CARGO_TARGET_DIR", paths::guests_build());
     // Flags for this machine's own code say nothing about WebAssembly, so they are replaced and not added to.
-    cargo
-        .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", without_places());
+    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", without_places());
     cargo
 }
 
@@ -47,13 +40,7 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn install_target() -> Result<()> {
     let sysroot =
         command::ask(Command::new("rustc").args(["--print", "sysroot"])).map(PathBuf::from);
-    let installed = |sysroot: &Path| {
-        sysroot
-            .join("lib/rustlib")
-            .join(TARGET)
-            .join("lib")
-            .is_dir()
-    };
+    let installed = |sysroot: &Path| sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir();
     if sysroot.as_deref().is_some_and(installed) {
         return Ok(());
     }
@@ -70,11 +57,7 @@ fn without_places() -> String {
     places.extend(home.map(|home| (home, "cargo")));
     let flag =
         |(place, name): (PathBuf, &str)| format!("--remap-path-prefix={}={name}", place.display());
-    places
-        .into_iter()
-        .map(flag)
-        .collect::<Vec<_>>()
-        .join("\u{1f}")
+    places.into_iter().map(flag).collect::<Vec<_>>().join("\u{1f}")
 }
 
 fn folder() -> PathBuf {

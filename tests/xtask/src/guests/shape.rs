@@ -13,18 +13,11 @@ pub(crate) fn check(guest: &Guest, component: &[u8]) -> Result<usize> {
     let DecodedWasm::Component(resolve, world) = decoded else {
         bail!("{} is a WIT package, not a component", guest.file);
     };
-    let world = resolve
-        .worlds
-        .get(world)
-        .context("a component without a world")?;
+    let world = resolve.worlds.get(world).context("a component without a world")?;
     let imports = names(&resolve, &world.imports);
     let exports = names(&resolve, &world.exports);
     for import in &imports {
-        if !guest
-            .may_import
-            .iter()
-            .any(|start| import.starts_with(start))
-        {
+        if !guest.may_import.iter().any(|start| import.starts_with(start)) {
             bail!(
                 "{} imports `{import}`, and should not: see tests/xtask/src/guests/table.rs",
                 guest.file
@@ -32,11 +25,7 @@ pub(crate) fn check(guest: &Guest, component: &[u8]) -> Result<usize> {
         }
     }
     if exports != guest.exports {
-        bail!(
-            "{} exports {exports:?}, and should export {:?}",
-            guest.file,
-            guest.exports
-        );
+        bail!("{} exports {exports:?}, and should export {:?}", guest.file, guest.exports);
     }
     Ok(imports.len())
 }
@@ -45,8 +34,5 @@ fn names<'a>(
     resolve: &Resolve,
     items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
 ) -> Vec<String> {
-    items
-        .into_iter()
-        .map(|(key, _)| resolve.name_world_key(key))
-        .collect()
+    items.into_iter().map(|(key, _)| resolve.name_world_key(key)).collect()
 }

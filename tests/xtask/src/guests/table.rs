@@ -39,13 +39,7 @@ pub(crate) const GUESTS: &[Guest] = &[
     Guest {
         file: "counter_c.wasm",
         made_by: MadeBy::C,
-        may_import: &[
-            "wasi:config/",
-            "wasi:http/",
-            "wasi:io/",
-            "wasi:keyvalue/",
-            "wasi:logging/",
-        ],
+        may_import: &["wasi:config/", "wasi:http/", "wasi:io/", "wasi:keyvalue/", "wasi:logging/"],
         exports: HTTP,
     },
     Guest {

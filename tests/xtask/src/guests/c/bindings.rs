@@ -14,32 +14,25 @@ const WORLD: &str = "counter";
 pub(crate) fn generate() -> Result<Files> {
     let mut resolve = Resolve::default();
     let wit = paths::root().join("tests/guests/wit/http");
-    let (package, _) = resolve
-        .push_dir(&wit)
-        .with_context(|| format!("reading {}", wit.display()))?;
+    let (package, _) =
+        resolve.push_dir(&wit).with_context(|| format!("reading {}", wit.display()))?;
     let world = resolve
         .select_world(&[package], Some(WORLD))
         .with_context(|| format!("finding the world `{WORLD}`"))?;
     let mut files = Files::default();
     let mut generator = wit_bindgen_c::Opts::default().build();
-    generator
-        .generate(&mut resolve, world, &mut files)
-        .context("generating C bindings")?;
+    generator.generate(&mut resolve, world, &mut files).context("generating C bindings")?;
     Ok(files)
 }
 
 pub(crate) fn write(files: &Files, folder: &Path) -> Result<()> {
-    files
-        .iter()
-        .try_for_each(|(name, bytes)| crate::guests::put(&folder.join(name), bytes))
+    files.iter().try_for_each(|(name, bytes)| crate::guests::put(&folder.join(name), bytes))
 }
 
 /// Where the generated files of one kind are, once they are written.
 pub(crate) fn with_extension(files: &Files, folder: &Path, extension: &str) -> Vec<PathBuf> {
     let paths = files.iter().map(|(name, _)| folder.join(name));
-    paths
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .collect()
+    paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
 #[cfg(test)]
@@ -53,9 +46,7 @@ mod tests {
     #[test]
     fn every_contract_folder_is_named_after_the_package_in_it() {
         let contracts = fs::read_dir(paths::root().join("contracts/wit")).unwrap();
-        let folders = contracts
-            .map(|entry| entry.unwrap())
-            .filter(|entry| entry.path().is_dir());
+        let folders = contracts.map(|entry| entry.unwrap()).filter(|entry| entry.path().is_dir());
         for folder in folders {
             let group = UnresolvedPackageGroup::parse_dir(folder.path()).unwrap();
             let package = &group.main.name;
@@ -70,9 +61,6 @@ mod tests {
         let files = generate().unwrap();
         let mut names: Vec<&str> = files.iter().map(|(name, _)| name).collect();
         names.sort_unstable();
-        assert_eq!(
-            names,
-            ["counter.c", "counter.h", "counter_component_type.o"]
-        );
+        assert_eq!(names, ["counter.c", "counter.h", "counter_component_type.o"]);
     }
 }

@@ -40,10 +40,7 @@ impl Compiler {
         if let Some(found) = Self::clang() {
             return Ok(found);
         }
-        let why = installed
-            .err()
-            .map(|error| format!(" ({error:#})"))
-            .unwrap_or_default();
+        let why = installed.err().map(|error| format!(" ({error:#})")).unwrap_or_default();
         bail!(
             "the C guest needs a C compiler that knows WebAssembly{why}. Install one of these and try again: Debian's \
              `clang`; Debian's `python3-pip`, with which {ZIG} is fetched; any clang, named by the variable {VARIABLE}. \
@@ -85,8 +82,7 @@ impl Compiler {
                 let cache = paths::tools().join("zig-cache");
                 let mut zig = Command::new(path);
                 zig.args(["cc", "--target=wasm32-freestanding"]);
-                zig.env("ZIG_GLOBAL_CACHE_DIR", &cache)
-                    .env("ZIG_LOCAL_CACHE_DIR", cache);
+                zig.env("ZIG_GLOBAL_CACHE_DIR", &cache).env("ZIG_LOCAL_CACHE_DIR", cache);
                 zig
             }
         }
@@ -108,15 +104,7 @@ impl Compiler {
 /// Into a folder of its own: no environment, virtual or not, is touched.
 fn install_zig() -> Result<()> {
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--upgrade",
-        "--target",
-    ]);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]);
     command::run(pip.arg(zig_folder()).arg(ZIG))
 }
 

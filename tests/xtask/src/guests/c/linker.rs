@@ -37,13 +37,6 @@ fn linker() -> Command {
 fn rust_lld() -> Option<PathBuf> {
     let sysroot = command::ask(Command::new("rustc").args(["--print", "sysroot"]))?;
     let version = command::ask(Command::new("rustc").arg("-vV"))?;
-    let host = version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))?;
-    Some(
-        Path::new(&sysroot)
-            .join("lib/rustlib")
-            .join(host)
-            .join("bin/rust-lld"),
-    )
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "))?;
+    Some(Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld"))
 }

@@ -40,29 +40,20 @@ fn compile(build: &Path, bindings: &Files, sources: &Sources) -> Result<Vec<u8>>
     let headers = [generated.clone(), sources::folder().join("libc")];
     let compiler = Compiler::find_or_install()?;
     let mut objects = bindings::with_extension(bindings, &generated, "o");
-    for source in sources
-        .c_files()
-        .chain(bindings::with_extension(bindings, &generated, "c"))
-    {
+    for source in sources.c_files().chain(bindings::with_extension(bindings, &generated, "c")) {
         let object = build.join("objects").join(format!("{}.o", objects.len()));
         compiler.compile(&source, &headers, &object)?;
         objects.push(object);
     }
     let module = linker::link(&objects, &build.join("counter_c.core.wasm"))?;
     let encoder = ComponentEncoder::default().validate(true).module(&module);
-    encoder
-        .and_then(|mut encoder| encoder.encode())
-        .context("making a component of the C guest")
+    encoder.and_then(|mut encoder| encoder.encode()).context("making a component of the C guest")
 }
 
 /// Changes whenever the component might. How it is made is part of that.
 fn fingerprint(bindings: &Files, sources: &Sources) -> String {
     let mut hasher = DefaultHasher::new();
-    for recipe in [
-        include_str!("mod.rs"),
-        include_str!("compiler.rs"),
-        include_str!("linker.rs"),
-    ] {
+    for recipe in [include_str!("mod.rs"), include_str!("compiler.rs"), include_str!("linker.rs")] {
         recipe.hash(&mut hasher);
     }
     for file in bindings.iter() {

@@ -31,9 +31,7 @@ impl Sources {
 
     pub(crate) fn c_files(&self) -> impl Iterator<Item = PathBuf> {
         let paths = self.0.iter().map(|(path, _)| path);
-        paths
-            .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-            .cloned()
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "c")).cloned()
     }
 }
 
