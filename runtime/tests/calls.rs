@@ -183,7 +183,7 @@ async fn an_unknown_function_is_answered_with_what_there_is() {
         let error =
             last.call_values(context(), &contract(wanted), function, &[]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotLinked);
-        assert!(error.message.contains("it has t:b/b@1.0.0.next"), "{error}");
+        assert!(error.message.contains("it has t:b/b@1.0.0#next"), "{error}");
     }
 }
 

@@ -117,8 +117,8 @@ between the sides; each figure is the median of its rounds' values.
   of `relay.many` at once through the node's API, all calls of `echo` through the time that all of them took.
 - **NATS**: `nats-server` as Debian has it, a responder in a process of its own, `async-nats` in both, core
   request/reply without TLS, on the runtime that `#[tokio::main]` makes. *One thread each* is the same with a
-  single-threaded runtime in client and responder, which spares them waking threads. Wattle's calls are encrypted, authenticated, checked against the app's links and end in a
-  sandbox; NATS's responder gives back the bytes.
+  single-threaded runtime in client and responder, which spares them waking threads. Wattle's calls are encrypted,
+  authenticated, checked against the app's links and end in a sandbox; NATS's responder gives back the bytes.
 - **quinn, framed**: the least that crosses between two processes with encryption: one stream, a length and a number
   before each payload, frames written together where several wait. Nothing decides, checks or runs.
 - **Same node**: `relay` and `echo` as two actors of `wattle-runtime`, against both composed with `wasm-compose` into
