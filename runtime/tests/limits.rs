@@ -20,7 +20,7 @@ async fn a_trap_is_reported_with_its_message_and_the_innermost_functions() {
     assert_eq!(error.kind, ErrorKind::Trapped);
     assert_eq!(
         error.message,
-        "t/bad failed in test:bad/bad.fail: wasm trap: wasm `unreachable` instruction executed; \
+        "t/bad failed in test:bad/bad#fail: wasm trap: wasm `unreachable` instruction executed; \
          innermost functions: inner < fail"
     );
     assert_eq!(engine.live_instances(), Some(0));
