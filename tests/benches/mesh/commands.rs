@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::threads::Threads;
 
 pub(crate) const HELP: &str = "\
-usage: cargo xtask bench -- [--quick] [ROW]...
+usage: cargo xtask bench -- -- [--quick] [ROW]...
 
 Measures all rows, or the named ones: across same-node http first-call idle.
 --quick (or WATTLE_BENCH_QUICK=1) shortens every round, to see whether it works at all.

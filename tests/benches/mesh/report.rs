@@ -136,8 +136,8 @@ between the sides; each figure is the median of its rounds' values.
 ## Again
 
 ```
-cargo xtask bench                 # everything; writes this page
-cargo xtask bench -- --quick      # whether it works at all
-cargo xtask bench -- across http  # some rows
+cargo xtask bench                    # everything; writes this page
+cargo xtask bench -- -- --quick      # whether it works at all
+cargo xtask bench -- -- across http  # some rows
 ```
 ";
