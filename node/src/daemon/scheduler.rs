@@ -120,7 +120,14 @@ impl Share {
     ) {
         let waits =
             |(failed, at): &(ComponentSpec, Instant)| failed == spec && Instant::now() < *at;
-        if node.running().is_current(&id, spec) || self.failed.get(&id).is_some_and(waits) {
+        if node.running().is_current(&id, spec) {
+            // Perhaps a declaration that failed was taken back: nothing is left to be tried.
+            if self.failed.remove(&id).is_some() {
+                node.running().set_status(id, Status::Running);
+            }
+            return;
+        }
+        if self.failed.get(&id).is_some_and(waits) {
             return;
         }
         match start(node, mesh, &id, spec).await {
@@ -131,7 +138,7 @@ impl Share {
             Err(why) => {
                 tracing::warn!(component = %id, why, "can't start; trying again");
                 node.running().set_status(id.clone(), Status::Failed(why));
-                // Soon at first, since what is missing may be on its way; then ever less often.
+                // Soon at first, since what is missing may be on its way; then less often.
                 let again = match self.failed.get(&id) {
                     Some((failed, _)) if failed == spec => RETRY,
                     _ => FIRST_RETRY,
@@ -143,6 +150,7 @@ impl Share {
 
     fn say(&mut self, mesh: &Mesh, runs: Runs) {
         if self.said.as_ref() == Some(&runs) {
+            self.say_again = None;
             return;
         }
         self.say_again = match mesh.say_runs(&runs) {
