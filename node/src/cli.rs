@@ -26,6 +26,7 @@ pub(crate) use apply::send as send_app;
 
 use crate::api::Client;
 use crate::home::Home;
+use crate::threads::Threads;
 
 /// A brokerless mesh that runs signed WebAssembly components.
 #[derive(Parser)]
@@ -103,11 +104,11 @@ pub fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<ExitCode> {
     output::start_log(&verb);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let threads = Threads::start(matches!(verb, Verb::Up(_)))?;
     let done = |outcome: Result<()>| outcome.map(|()| ExitCode::SUCCESS);
-    runtime.block_on(async {
+    threads.network.block_on(async {
         match verb {
-            Verb::Up(verb) => done(verb.run().await),
+            Verb::Up(verb) => done(verb.run(threads.work()).await),
             Verb::Mesh(verb) => done(verb.run()),
             Verb::Id(verb) => done(verb.run()),
             Verb::Key(verb) => done(verb.run()),

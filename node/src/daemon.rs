@@ -6,6 +6,7 @@ mod gateway;
 mod logs;
 mod node;
 mod outside;
+mod pace;
 mod reach;
 mod running;
 mod scheduler;

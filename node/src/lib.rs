@@ -12,3 +12,4 @@ mod demo;
 mod home;
 mod providers;
 mod state;
+mod threads;

@@ -2,26 +2,26 @@
 
 mod exports;
 mod http;
+mod instances;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
-use wasmtime::component::{InstancePre, Val};
-use wasmtime::{Store, UpdateDeadline};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use tokio::time::timeout_at;
+use wasmtime::component::Val;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
 
 pub(crate) use self::exports::Export;
 use self::exports::Exports;
+use self::instances::{Instances, Seat};
 use crate::bind::{self, BindError, Import};
 use crate::component::Component;
 use crate::limits::Limits;
 use crate::outside::{CallContext, LocalSpan, Outside};
-use crate::state::State;
 use crate::trap;
 use crate::value::PlainList;
 
@@ -37,14 +37,14 @@ pub struct ActorConfig {
 }
 
 /// A component that can be called. Each call gets an instance of its own, which is gone when the
-/// call ends or its future is dropped.
+/// call ends or its future is dropped, unless the component's limits let it be used again.
 pub struct Actor {
     shared: Arc<Shared>,
     component: Component,
     exports: Exports,
-    instances: InstancePre<State>,
-    /// The same, where it takes HTTP requests.
-    handler: Option<ProxyPre<State>>,
+    instances: Arc<Instances>,
+    /// Where it takes HTTP requests.
+    handler: Option<ProxyIndices>,
 }
 
 /// What an actor has in common with its instances.
@@ -73,11 +73,12 @@ impl Actor {
         let exports = Exports::of(component);
         let handler = exports
             .takes_requests()
-            .then(|| ProxyPre::new(instances.clone()))
+            .then(|| ProxyIndices::new(&instances))
             .transpose()
             .map_err(|error| BindError::Engine { id: id.clone(), error })?;
         let shared = Arc::new(Shared::new(id, config, limits, outside));
         let component = component.clone();
+        let instances = Arc::new(Instances::new(instances));
         Ok(Arc::new(Self { shared, component, exports, instances, handler }))
     }
 
@@ -250,7 +251,7 @@ impl Actor {
         })
     }
 
-    /// One call in an instance of its own.
+    /// One call, in an instance that it has for itself while it runs.
     async fn run(
         &self,
         context: CallContext,
@@ -259,17 +260,17 @@ impl Actor {
         results: &mut [Val],
     ) -> Result<(), CallError> {
         let _in_flight = self.shared.enter()?;
-        let mut store = self.store(context)?;
-        let deadline = store.data().context().deadline;
+        let mut seat = self.instances.seat(&self.shared, context)?;
+        let deadline = seat.store.data().context().deadline;
         let called = timeout_at(deadline, async {
-            let instance = self.instances.instantiate_async(&mut store).await?;
+            let instance = seat.instance(self.instances.pre()).await?;
             let function = instance
-                .get_func(&mut store, export.index)
+                .get_func(&mut seat.store, export.index)
                 .ok_or_else(|| wasmtime::format_err!("the function is gone"))?;
-            function.call_async(&mut store, arguments, results).await
+            function.call_async(&mut seat.store, arguments, results).await
         });
         let called = called.await;
-        self.outcome(&store, export, called)
+        self.outcome(seat, export, called)
     }
 
     /// [`Actor::run`] for a signature of types that are known.
@@ -280,53 +281,31 @@ impl Actor {
         arguments: P,
     ) -> Result<R, CallError> {
         let _in_flight = self.shared.enter()?;
-        let mut store = self.store(context)?;
-        let deadline = store.data().context().deadline;
+        let mut seat = self.instances.seat(&self.shared, context)?;
+        let deadline = seat.store.data().context().deadline;
         let called = timeout_at(deadline, async {
-            let instance = self.instances.instantiate_async(&mut store).await?;
-            let function = instance.get_typed_func::<P, R>(&mut store, export.index)?;
-            function.call_async(&mut store, arguments).await
+            let instance = seat.instance(self.instances.pre()).await?;
+            let function = instance.get_typed_func::<P, R>(&mut seat.store, export.index)?;
+            function.call_async(&mut seat.store, arguments).await
         });
         let called = called.await;
-        self.outcome(&store, export, called)
+        self.outcome(seat, export, called)
     }
 
     fn outcome<T>(
         &self,
-        store: &Store<State>,
+        seat: Seat,
         export: &Export,
         called: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, CallError> {
         match called {
-            Ok(Ok(results)) => Ok(results),
-            Ok(Err(error)) => Err(trap::failure(store.data(), &export.name, &error)),
+            Ok(Ok(results)) => {
+                self.instances.give_back(seat);
+                Ok(results)
+            }
+            Ok(Err(error)) => Err(trap::failure(seat.store.data(), &export.name, &error)),
             Err(_) => Err(self.shared.too_late()),
         }
-    }
-
-    /// What a call needs before it has an instance. Fails when it is too late to begin.
-    fn store(&self, mut context: CallContext) -> Result<Store<State>, CallError> {
-        let now = Instant::now();
-        if context.deadline <= now {
-            return Err(self.shared.too_late());
-        }
-        if let Some(latest) = now.checked_add(self.shared.limits.time) {
-            context.deadline = context.deadline.min(latest);
-        }
-        let state = State::new(self.shared.clone(), context);
-        let mut store = Store::new(self.instances.engine(), state);
-        store.limiter(|state| state);
-        store.set_epoch_deadline(1);
-        // A component that computes gives way on each tick, so that it holds up neither the
-        // other tasks of its thread nor the timers and sockets that they wait for.
-        store.epoch_deadline_callback(|store| {
-            let state = store.data();
-            if state.context().deadline <= Instant::now() {
-                return Err(state.actor().too_late().into());
-            }
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        });
-        Ok(store)
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Limits {
     pub concurrency: usize,
     /// Calls out of the component that one call into it may make.
     pub outbound: u32,
+    /// Calls that one instance may serve, one after the other. With 1 each call has an instance
+    /// of its own, and finds nothing that another has left in its memory.
+    pub reuse: u32,
 }
 
 impl Default for Limits {
@@ -25,6 +28,7 @@ impl Default for Limits {
             time: Duration::from_secs(30),
             concurrency: 256,
             outbound: 10_000,
+            reuse: 1,
         }
     }
 }

@@ -63,8 +63,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(actor: Arc<Shared>, context: CallContext) -> Self {
-        let limits = &actor.limits;
+    pub(crate) fn new(call: Call) -> Self {
+        let limits = &call.actor.limits;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
@@ -74,8 +74,14 @@ impl State {
             table,
             wasi: None,
             http: WasiHttpCtx::new(),
-            call: Call::new(actor, context),
+            call,
         }
+    }
+
+    /// Another call begins, with what the instance has kept: its resources and its memory.
+    pub(crate) fn begin(&mut self, call: Call) {
+        self.call = call;
+        self.memory_refused = false;
     }
 
     pub(crate) fn actor(&self) -> &Arc<Shared> {

@@ -104,11 +104,9 @@ fn labels(
 }
 
 fn limits(at: Text<'_>, raw: &RawLimits) -> Result<LimitSpec, ManifestError> {
-    let concurrency = match &raw.concurrency {
-        Some(count) if *count.get_ref() == 0 => {
-            return Err(at.error(count.span(), "expected at least 1 call at once"));
-        }
-        other => other.as_ref().map(|count| *count.get_ref()),
+    let positive = |count: &Option<Spanned<u32>>, expected: &str| match count {
+        Some(count) if *count.get_ref() == 0 => Err(at.error(count.span(), expected)),
+        other => Ok(other.as_ref().map(|count| *count.get_ref())),
     };
     Ok(LimitSpec {
         memory_bytes: raw
@@ -130,7 +128,8 @@ fn limits(at: Text<'_>, raw: &RawLimits) -> Result<LimitSpec, ManifestError> {
                     })
             })
             .transpose()?,
-        concurrency,
+        concurrency: positive(&raw.concurrency, "expected at least 1 call at once")?,
+        reuse: positive(&raw.reuse, "expected at least 1 call for each instance")?,
     })
 }
 

@@ -41,6 +41,7 @@ pub(super) struct RawLimits {
     pub(super) memory: Option<Text>,
     pub(super) time: Option<Text>,
     pub(super) concurrency: Option<Spanned<u32>>,
+    pub(super) reuse: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]

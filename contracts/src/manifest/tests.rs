@@ -9,7 +9,7 @@ wasm = "counter.wasm"
 on = { role = "compute" }
 replicas = 2
 config = { bucket = "visits" }
-limits = { memory = "64MiB", time = "10s", concurrency = 50 }
+limits = { memory = "64MiB", time = "10s", concurrency = 50, reuse = 100 }
 
 [provider.counts]
 contract = "wasi:keyvalue"
@@ -46,6 +46,7 @@ fn a_whole_manifest_is_read() {
     assert_eq!(counter.position, (4, 8));
     assert_eq!(counter.limits.memory_bytes, Some(64 << 20));
     assert_eq!(counter.limits.time, Some(Duration::from_secs(10)));
+    assert_eq!(counter.limits.reuse, Some(100));
     assert_eq!(manifest.providers[&"counts".parse().unwrap()].kind, ProviderKind::KeyValue);
     assert_eq!(manifest.links.len(), 1);
     assert_eq!(manifest.http[0].path, "/count");

@@ -56,6 +56,8 @@ pub struct LimitSpec {
     pub time: Option<Duration>,
     /// How many calls at once, on one node.
     pub concurrency: Option<u32>,
+    /// How many calls one instance may serve, one after the other.
+    pub reuse: Option<u32>,
 }
 
 /// A capability provider that an app declares.

@@ -308,6 +308,11 @@ impl<O, I> Mux<O, I> {
         !self.queue.is_empty()
     }
 
+    /// How many frames wait for the writer, parts of bodies left out.
+    pub fn due(&self) -> usize {
+        self.queue.heads()
+    }
+
     /// Whether less waits for the writer than [`Limits::queued_bytes`]. Who streams a body, or is
     /// about to reply with a long payload, waits until it does.
     pub fn has_room(&self) -> bool {

@@ -142,7 +142,10 @@ async fn call(
     let deadline = Instant::now() + Duration::from_millis(request.timeout_millis);
     let context = CallContext::new(Source::Operator, deadline);
     let CallRequest { target, function, arguments, .. } = request;
-    match shared.node.wave(context, &target, &function, &arguments).await {
+    let node = Arc::clone(&shared.node);
+    let called = target.clone();
+    let call = async move { node.wave(context, &called, &function, &arguments).await };
+    match shared.node.paces().run(&target, call).await {
         Ok(result) => Json(CallReply { result }).into_response(),
         Err(error) => {
             let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or_default();

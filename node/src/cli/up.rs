@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use libp2p::Multiaddr;
+use tokio::runtime::Handle;
 use wattle_contracts::id::PublisherKey;
 use wattle_mesh::net::{HostDirectory, JoinTarget};
 
@@ -67,27 +68,31 @@ impl Up {
         self.log_json
     }
 
-    pub(super) async fn run(self) -> Result<()> {
+    /// `work` is where requests from outside are served, and what computes for long.
+    pub(super) async fn run(self, work: Handle) -> Result<()> {
         let host_directory = match self.host_directory {
             None => HostDirectory::Default,
             Some(folder) if folder.as_os_str() == "off" => HostDirectory::Off,
             Some(folder) => HostDirectory::At(folder),
         };
-        daemon::run(UpOptions {
-            data: self.data,
-            paper: self.paper,
-            mesh_key: self.mesh_key,
-            listen: self.listen,
-            advertise: self.advertise,
-            join: self.join,
-            mdns: !self.no_mdns,
-            host_directory,
-            labels: self.labels.into_iter().collect(),
-            trust: self.trust,
-            http: self.http,
-            http_timeout: Duration::from_secs(self.http_timeout),
-            drain: Duration::from_secs(self.drain),
-        })
+        daemon::run(
+            work,
+            UpOptions {
+                data: self.data,
+                paper: self.paper,
+                mesh_key: self.mesh_key,
+                listen: self.listen,
+                advertise: self.advertise,
+                join: self.join,
+                mdns: !self.no_mdns,
+                host_directory,
+                labels: self.labels.into_iter().collect(),
+                trust: self.trust,
+                http: self.http,
+                http_timeout: Duration::from_secs(self.http_timeout),
+                drain: Duration::from_secs(self.drain),
+            },
+        )
         .await
     }
 }

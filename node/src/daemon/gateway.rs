@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,9 +37,14 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Listens on `address`. Each request has `timeout` to be answered.
-    pub(crate) async fn bind(address: SocketAddr, timeout: Duration) -> Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
+    /// Listens on `address`, with the threads of `work`. Each request has `timeout` to be answered.
+    pub(crate) async fn bind(
+        work: &Handle,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<Self> {
+        // A socket belongs to the threads that it was made on.
+        let listener = work.spawn(TcpListener::bind(address)).await?.with_context(|| {
             format!("can't serve HTTP on {address}; name another address with --http")
         })?;
         Ok(Self { listener, timeout })

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use anyhow::{Context as _, Result};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use wattle_contracts::id::{Digest, NodeId, PublisherKey};
@@ -13,6 +14,7 @@ use wattle_mesh::net::Mesh;
 use wattle_runtime::{CacheConfig, Engine, EngineConfig};
 
 use super::logs::Logs;
+use super::pace::Paces;
 use super::reach::Routes;
 use super::running::Running;
 use super::table::Table;
@@ -34,6 +36,7 @@ pub(crate) struct Node {
     http_client: HttpClient,
     logs: Logs,
     running: Running,
+    paces: Paces,
     routes: Routes,
     table: RwLock<Arc<Table>>,
     /// Set once, right after the node is made: the mesh needs the node to answer calls.
@@ -43,8 +46,10 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node on the data folder `home`. It does nothing until the mesh is attached.
+    /// A node on the data folder `home`. It does nothing until the mesh is attached. `work` has
+    /// the threads for calls that compute.
     pub(crate) fn new(
+        work: Handle,
         home: &Home,
         key: &SigningKey,
         labels: Labels,
@@ -72,6 +77,7 @@ impl Node {
             http_client: HttpClient::new()?,
             logs: Logs::new(),
             running: Running::default(),
+            paces: Paces::new(work),
             routes: Routes::new(),
             table: RwLock::default(),
             mesh: OnceLock::new(),
@@ -125,6 +131,10 @@ impl Node {
 
     pub(crate) fn running(&self) -> &Running {
         &self.running
+    }
+
+    pub(crate) fn paces(&self) -> &Paces {
+        &self.paces
     }
 
     pub(super) fn routes(&self) -> &Routes {

@@ -100,6 +100,7 @@ impl Share {
         for gone in node.running().retain(|id| share.contains(id)) {
             tracing::info!(component = %gone, "stopped");
         }
+        node.paces().retain(|id| table.target(id).is_ok());
         self.failed.retain(|id, _| share.contains(id));
         for id in share {
             let app = table.app(&id.app);
@@ -325,6 +326,7 @@ pub(super) fn limits(spec: &ComponentSpec) -> Limits {
             .unwrap_or(defaults.memory),
         time: declared.time.unwrap_or(defaults.time),
         concurrency: declared.concurrency.map_or(defaults.concurrency, |count| count as usize),
+        reuse: declared.reuse.unwrap_or(defaults.reuse),
         ..defaults
     }
 }

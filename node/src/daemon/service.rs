@@ -58,7 +58,11 @@ impl Node {
         table.check_call(&header.source, &header.target, &header.contract)?;
         match table.target(&header.target)? {
             Target::Provider(spec) => self.serve_provider(spec, header, payload, body).await,
-            Target::Component(_) => self.serve_component(header, payload, body).await,
+            Target::Component(_) => {
+                let (node, target) = (Arc::clone(self), header.target.clone());
+                let call = async move { node.serve_component(header, payload, body).await };
+                self.paces().run(&target, call).await
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use libp2p::Multiaddr;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,8 +49,8 @@ pub(crate) struct UpOptions {
     pub(crate) drain: Duration,
 }
 
-/// Runs a node until it is told to stop.
-pub(crate) async fn run(options: UpOptions) -> Result<()> {
+/// Runs a node until it is told to stop. `work` has the threads for what takes long.
+pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     // Handlers first: a signal during a slow start must stop the node as well.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -59,9 +60,10 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
     let id = home::node_id(&key);
     let paper = paper(&home, &options, id)?;
 
-    let (node, records) = Node::new(&home, &key, options.labels.clone(), options.trust.clone())?;
+    let (labels, trusted) = (options.labels.clone(), options.trust.clone());
+    let (node, records) = Node::new(work.clone(), &home, &key, labels, trusted)?;
     let gateway = match options.http {
-        Some(address) => Some(Gateway::bind(address, options.http_timeout).await?),
+        Some(address) => Some(Gateway::bind(&work, address, options.http_timeout).await?),
         None => None,
     };
     let http = gateway.as_ref().map(Gateway::address).transpose()?;
@@ -81,7 +83,7 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
     tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
     let gateway_stop = CancellationToken::new();
     let gateway =
-        gateway.map(|gateway| tokio::spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
+        gateway.map(|gateway| work.spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
     tasks.spawn(socket.serve(Arc::clone(&node), stop.clone()));
     announce(&mesh, &home, id, http);
 

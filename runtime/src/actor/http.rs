@@ -39,8 +39,8 @@ impl Actor {
             return Err(CallError::new(ErrorKind::NotLinked, message));
         };
         let in_flight = self.shared.enter()?;
-        let mut store = self.store(context)?;
-        let deadline = store.data().context().deadline;
+        let mut seat = self.instances.seat(&self.shared, context)?;
+        let deadline = seat.store.data().context().deadline;
         if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
             // HTTP/1.0 needs none, and the component is promised one.
             request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
@@ -50,7 +50,7 @@ impl Actor {
             _ => Scheme::Http,
         };
         let (set, mut head) = oneshot::channel::<Head>();
-        let mut view = store.data_mut().http();
+        let mut view = seat.store.data_mut().http();
         let resources = view
             .new_incoming_request(scheme, request)
             .and_then(|request| Ok((request, view.new_response_outparam(set)?)));
@@ -59,24 +59,31 @@ impl Actor {
             CallError::new(ErrorKind::Internal, message)
         })?;
 
-        let handler = handler.clone();
+        let (handler, instances) = (handler.clone(), self.instances.clone());
         let broken = Arc::new(OnceLock::new());
         let mut guest: Guest = Box::pin({
             let broken = broken.clone();
             async move {
                 let _in_flight = in_flight;
                 let called = async {
-                    let instance = handler.instantiate_async(&mut store).await?;
-                    let handler = instance.wasi_http_incoming_handler();
-                    handler.call_handle(&mut store, request, response).await
+                    let instance = seat.instance(instances.pre()).await?;
+                    let proxy = handler.load(&mut seat.store, &instance)?;
+                    let handler = proxy.wasi_http_incoming_handler();
+                    handler.call_handle(&mut seat.store, request, response).await
                 };
                 let called = called.await;
-                called.map_err(|error| {
-                    let error = trap::failure(store.data(), REQUEST_HANDLER, &error);
-                    // Said before the store is dropped, and the body's channel with it.
-                    let _ = broken.set(error.clone());
-                    error
-                })
+                match called {
+                    Ok(()) => {
+                        instances.give_back(seat);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let error = trap::failure(seat.store.data(), REQUEST_HANDLER, &error);
+                        // Said before the store is dropped, and the body's channel with it.
+                        let _ = broken.set(error.clone());
+                        Err(error)
+                    }
+                }
             }
         });
 

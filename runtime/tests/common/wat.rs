@@ -45,6 +45,24 @@ fn bytes(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// Exports `test:count/count` with `next: func(limit: u32) -> u32`, which counts the calls of its
+/// instance and traps beyond the limit.
+pub fn count() -> Vec<u8> {
+    bytes(
+        r#"(component
+            (core module $m
+                (global $calls (mut i32) (i32.const 0))
+                (func (export "next") (param $limit i32) (result i32)
+                    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+                    (if (i32.gt_u (global.get $calls) (local.get $limit)) (then unreachable))
+                    (global.get $calls)))
+            (core instance $i (instantiate $m))
+            (func $f (param "limit" u32) (result u32) (canon lift (core func $i "next")))
+            (instance $e (export "next" (func $f)))
+            (export "test:count/count" (instance $e)))"#,
+    )
+}
+
 /// Exports `test:echo/echo@VERSION` with `pass: func(v: everything) -> everything`.
 pub fn echo_everything(version: &str) -> Vec<u8> {
     let mut types = String::new();

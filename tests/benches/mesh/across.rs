@@ -32,6 +32,15 @@ on = { role = "a" }
 [component.echo]
 wasm = "echo.wasm"
 on = { role = "b" }
+limits = { reuse = 1000 }
+
+[component.fresh-relay]
+wasm = "relay.wasm"
+on = { role = "a" }
+
+[component.fresh-echo]
+wasm = "echo.wasm"
+on = { role = "b" }
 
 [component.near-relay]
 wasm = "relay.wasm"
@@ -45,6 +54,11 @@ on = { role = "a" }
 from = "relay"
 contract = "wattle:bench/echo"
 to = "echo"
+
+[[link]]
+from = "fresh-relay"
+contract = "wattle:bench/echo"
+to = "fresh-echo"
 
 [[link]]
 from = "near-relay"
@@ -62,7 +76,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     b.sees(1).await?;
     site.apply(&a, APP, &["relay", "echo"])?;
     let wave = wave(PAYLOAD);
-    for target in ["bench/relay", "bench/near-relay"] {
+    for target in ["bench/relay", "bench/fresh-relay", "bench/near-relay"] {
         a.call_when_ready(target, "relay", &wave).await?;
     }
     let broker = nats::server().map(|server| Broker::start(&server)).transpose()?;
@@ -157,14 +171,16 @@ impl Sides {
         let rounds = options.pick(6, 2);
         let calls = self.bearable(options.pick(MOST_CALLS, 200)).await?;
         let count = u64::from(IN_FLIGHT) * u64::from(calls);
-        let [mut ours, mut caller, mut callee] = [const { Vec::new() }; 3];
+        let [mut ours, mut fresh, mut caller, mut callee] = [const { Vec::new() }; 4];
         let mut others = [&self.usual, &self.thin].map(|others| (others, Vec::new(), Vec::new()));
         for round in 0..=rounds {
             let counts = round > 0;
             let (a, b) = (self.a.cpu()?, self.b.cpu()?);
-            let time = self.many(calls).await?;
+            let time = self.many("bench/relay", calls).await?;
             let (a, b) = (self.a.cpu()?.saturating_sub(a), self.b.cpu()?.saturating_sub(b));
+            let fresh_time = self.many("bench/fresh-relay", calls).await?;
             if counts {
+                fresh.push(rate(count, fresh_time));
                 ours.push(rate(count, time));
                 caller.push(a.as_nanos() as f64 / count as f64);
                 callee.push(b.as_nanos() as f64 / count as f64);
@@ -198,6 +214,10 @@ impl Sides {
             format!("{caller} on the caller's node, {callee} on the callee's"),
         );
         let per_second = |rates: &[f64]| format!("{} calls/s", grouped(median(rates)));
+        report.print(
+            "two nodes, 64 in flight, Wattle, an instance for each call",
+            per_second(&fresh),
+        );
         if there {
             report.print("two nodes, 64 in flight, NATS, one thread each", per_second(&thin_nats));
         }
@@ -218,10 +238,10 @@ impl Sides {
     }
 
     /// 64 calls into the component at once, each with so many calls out of it.
-    async fn many(&self, calls: u32) -> Result<Duration> {
+    async fn many(&self, target: &str, calls: u32) -> Result<Duration> {
         let arguments = format!("{calls}, {}", self.wave);
         let begun = Instant::now();
-        let all = (0..IN_FLIGHT).map(|_| self.a.call("bench/relay", "many", &arguments));
+        let all = (0..IN_FLIGHT).map(|_| self.a.call(target, "many", &arguments));
         futures::future::try_join_all(all).await?;
         Ok(begun.elapsed())
     }
@@ -229,7 +249,7 @@ impl Sides {
     /// As many calls as wanted, or fewer if the time that a component has would not suffice.
     async fn bearable(&self, wanted: u32) -> Result<u32> {
         let probe = 50;
-        let each = self.many(probe).await? / probe;
+        let each = self.many("bench/fresh-relay", probe).await? / probe;
         let most = CAREFUL.as_nanos() / each.as_nanos().max(1);
         Ok(wanted.min(u32::try_from(most).unwrap_or(wanted)).max(1))
     }

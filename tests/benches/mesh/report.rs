@@ -112,9 +112,10 @@ All on loopback, release profile, everything that is compared in separate proces
 between the sides; each figure is the median of its rounds' values.
 
 - **Two nodes**: two `wattle up`, the component `relay` on one, `echo` on the other, linked by an app. Each call of the
-  guest's import crosses the mesh, runs in an instance of its own and comes back. One in flight: `relay` takes the time
-  of each call with `wasi:clocks/monotonic-clock`, so what is measured is what a component sees. 64 in flight: 64 calls
-  of `relay.many` at once through the node's API, all calls of `echo` through the time that all of them took.
+  guest's import crosses the mesh, runs and comes back. `echo` lets its instances be used again
+  (`limits = { reuse = 1000 }`); beside it stands the default, an instance for each call. One in flight: `relay` takes
+  the time of each call with `wasi:clocks/monotonic-clock`, so what is measured is what a component sees. 64 in flight:
+  64 calls of `relay.many` at once through the node's API, all calls of `echo` through the time that all of them took.
 - **NATS**: `nats-server` as Debian has it, a responder in a process of its own, `async-nats` in both, core
   request/reply without TLS, on the runtime that `#[tokio::main]` makes. *One thread each* is the same with a
   single-threaded runtime in client and responder, which spares them waking threads. Wattle's calls are encrypted,

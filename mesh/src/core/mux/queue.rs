@@ -74,6 +74,11 @@ impl Queue {
         self.heads.is_empty() && self.parts.is_empty()
     }
 
+    /// How many heads and signals wait.
+    pub(super) fn heads(&self) -> usize {
+        self.heads.len()
+    }
+
     /// The payload of calls and replies that waits, in bytes.
     pub(super) fn head_bytes(&self) -> usize {
         self.head_bytes
