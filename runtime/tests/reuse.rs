@@ -1,5 +1,7 @@
 //! Which calls share an instance.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use std::sync::Arc;
