@@ -2,13 +2,15 @@
 //!
 //! Each is parsed once, where it comes in, and is right from then on.
 
+mod config;
 mod contract;
 mod hash;
 mod name;
 
+pub use config::ConfigName;
 pub use contract::ContractId;
 pub use hash::{Digest, MeshId, NodeId, PublisherKey};
-pub use name::{AppName, ComponentId, LocalName};
+pub use name::{AppName, ComponentId, LinkName, LocalName};
 
 /// Why a text is not the identifier it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +22,7 @@ pub struct IdError {
 }
 
 impl IdError {
-    fn new(text: &str, expected: &'static str, why: impl Into<String>) -> Self {
+    pub(crate) fn new(text: &str, expected: &'static str, why: impl Into<String>) -> Self {
         // An error goes to a terminal or a log: a megabyte of bad input must not.
         let text = text.chars().take(80).collect();
         Self { text, expected, why: why.into() }

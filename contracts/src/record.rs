@@ -2,10 +2,14 @@
 //! version, so that any node can check it and any two nodes agree which of two is newer.
 
 mod app;
+mod config;
+mod link;
 
 pub use app::{
     App, ComponentSpec, HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, ProviderSpec,
 };
+pub use config::{Config, ConfigKey};
+pub use link::{Link, LinkKey, LinkOptions};
 
 use std::fmt;
 
@@ -43,12 +47,18 @@ pub struct Version {
 pub enum RecordKey {
     /// An app.
     App(AppName),
+    /// Where one import goes, whatever its app says.
+    Link(LinkKey),
+    /// One configuration value, whatever its app says.
+    Config(ConfigKey),
 }
 
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RecordKey::App(name) => write!(f, "app/{name}"),
+            RecordKey::Link(key) => write!(f, "link/{key}"),
+            RecordKey::Config(key) => write!(f, "config/{key}"),
         }
     }
 }
@@ -61,6 +71,10 @@ pub enum RecordBody {
     App(Box<App>),
     /// What the key named is gone. Kept, so that a node that was away can't bring it back.
     Tombstone,
+    /// This import goes there.
+    Link(Box<Link>),
+    /// This is the value.
+    Config(Config),
 }
 
 /// A signed, versioned statement about one key.
@@ -85,6 +99,14 @@ pub enum RecordError {
     /// Its key and its body do not belong together.
     #[error("the record of {0} speaks of something else")]
     Mismatched(RecordKey),
+    /// What it says is out of bounds.
+    #[error("the record of {key}: {why}")]
+    OutOfBounds {
+        /// What it is about.
+        key: RecordKey,
+        /// Which bound, for a person.
+        why: String,
+    },
     /// It is larger than any record may be.
     #[error("the record of {key} has {size} bytes, where at most {limit} are allowed")]
     TooLarge {
@@ -130,11 +152,15 @@ impl Record {
     }
 
     fn check_shape(&self, size: usize) -> Result<(), RecordError> {
-        match (&self.key, &self.body) {
-            (RecordKey::App(name), RecordBody::App(app)) if *name != app.name => {
-                return Err(RecordError::Mismatched(self.key.clone()));
-            }
-            (RecordKey::App(_), RecordBody::App(_) | RecordBody::Tombstone) => {}
+        let in_bounds = match (&self.key, &self.body) {
+            (RecordKey::App(name), RecordBody::App(app)) if *name == app.name => Ok(()),
+            (RecordKey::Link(_), RecordBody::Link(link)) => link.options.check(),
+            (RecordKey::Config(_), RecordBody::Config(config)) => Config::check(&config.value),
+            (_, RecordBody::Tombstone) => Ok(()),
+            _ => return Err(RecordError::Mismatched(self.key.clone())),
+        };
+        if let Err(why) = in_bounds {
+            return Err(RecordError::OutOfBounds { key: self.key.clone(), why });
         }
         if size > Self::MAX_SIZE {
             let (key, limit) = (self.key.clone(), Self::MAX_SIZE);
@@ -201,6 +227,34 @@ mod tests {
         let app = App::new("other".parse().unwrap());
         let made = Record::sign(&key(), about(), AT, RecordBody::App(Box::new(app)));
         assert!(matches!(made, Err(RecordError::Mismatched(_))));
+    }
+
+    #[test]
+    fn a_link_and_a_value_are_records_and_are_checked_as_such() {
+        let link_key = RecordKey::Link("shop/basket/example:shop/pricing/canary".parse().unwrap());
+        let config_key = RecordKey::Config("shop/basket/currency".parse().unwrap());
+        assert_eq!(link_key.to_string(), "link/shop/basket/example:shop/pricing/canary");
+        assert_eq!(config_key.to_string(), "config/shop/basket/currency");
+        let link = |weight| {
+            let options = LinkOptions { weight, ..LinkOptions::default() };
+            RecordBody::Link(Box::new(Link { to: "shop/pricing".parse().unwrap(), options }))
+        };
+        let config = |length| RecordBody::Config(Config { value: "x".repeat(length) });
+        for (about, body) in [(&link_key, link(5)), (&config_key, config(10))] {
+            let record = Record::sign(&key(), about.clone(), AT, body).unwrap();
+            let read: Record = wire::decode(&wire::encode(&record).unwrap()).unwrap();
+            assert_eq!(read, record);
+            read.verify().unwrap();
+            Record::sign(&key(), about.clone(), AT, RecordBody::Tombstone).unwrap();
+        }
+        for (about, body) in [(&link_key, config(1)), (&config_key, link(1)), (&about(), link(1))] {
+            let made = Record::sign(&key(), about.clone(), AT, body);
+            assert!(matches!(made, Err(RecordError::Mismatched(_))), "{made:?}");
+        }
+        for (about, body) in [(&link_key, link(u32::MAX)), (&config_key, config(70_000))] {
+            let made = Record::sign(&key(), about.clone(), AT, body);
+            assert!(matches!(made, Err(RecordError::OutOfBounds { .. })), "{made:?}");
+        }
     }
 
     #[test]

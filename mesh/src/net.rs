@@ -38,5 +38,5 @@ pub use mesh::Mesh;
 pub use metrics::{MetricsSnapshot, OutcomesSnapshot};
 pub use records::Records;
 pub use service::{ArtifactSource, RecordStore, Reply, Service};
-pub use statement::{About, Load, Runs};
+pub use statement::{About, Declaration, Failure, Load, Runs};
 pub use view::{FoundBy, NodeView, Standing, View};

@@ -8,11 +8,12 @@ mod net_common;
 use net_common::*;
 use wattle_contracts::id::Digest;
 use wattle_contracts::record::Hlc;
-use wattle_mesh::net::{About, Load, Mesh, Runs, SayError};
+use wattle_mesh::net::{About, Declaration, Load, Mesh, Runs, SayError};
 
 fn runs(component: &str) -> Runs {
+    let declaration = Declaration { app: Hlc { millis: 1, counter: 2 }, config: 3 };
     Runs {
-        components: [(component.parse().unwrap(), Hlc { millis: 1, counter: 2 })].into(),
+        components: [(component.parse().unwrap(), declaration)].into(),
         artifacts: vec![Digest::of(b"wasm")],
         ..Runs::default()
     }

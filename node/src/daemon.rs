@@ -1,7 +1,9 @@
 //! A running node: what it is made of, how it starts, and how it stops.
 
+mod along;
 mod apply;
 mod calls;
+mod change;
 mod gateway;
 mod logs;
 mod node;
@@ -16,6 +18,7 @@ mod table;
 mod trace;
 
 pub(crate) use apply::{ApplyError, ApplyRequest};
+pub(crate) use change::{ChangeError, ConfigRequest, LinkRequest};
 pub(crate) use logs::LogLine;
 pub(crate) use node::{Node, resident_memory};
 pub(crate) use reach::homes;

@@ -74,6 +74,21 @@ name!(
     /// A component or a provider within its app.
     LocalName, "a component's or provider's name"
 );
+name!(
+    /// One of several links of the same import.
+    LinkName, "a link's name"
+);
+
+impl LinkName {
+    /// What a link is called where nobody gave it a name.
+    pub const DEFAULT: &str = "default";
+}
+
+impl Default for LinkName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
+    }
+}
 
 /// A component or provider of an app, written `app/component`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +140,7 @@ mod tests {
         for good in ["a", "counter", "two-words", "v2"] {
             assert_eq!(good.parse::<AppName>().unwrap().as_str(), good);
         }
+        assert_eq!(LinkName::DEFAULT.parse::<LinkName>().unwrap(), LinkName::default());
         for bad in ["", "A", "2a", "a_b", "a-", "-a", "a/b", &"x".repeat(64), "naïve"] {
             assert!(bad.parse::<AppName>().is_err(), "{bad}");
         }

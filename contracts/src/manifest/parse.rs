@@ -9,8 +9,8 @@ use toml::Spanned;
 use super::position::{ManifestError, Text};
 use super::raw::{RawComponent, RawLimits, RawLink, RawManifest, RawProvider, RawRoute};
 use super::{Manifest, ManifestComponent, ManifestProvider};
-use crate::id::{ContractId, LocalName};
-use crate::record::{HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind};
+use crate::id::{ConfigName, ContractId, LinkName, LocalName};
+use crate::record::{Config, HttpRoute, Labels, LimitSpec, LinkOptions, LinkSpec, ProviderKind};
 
 /// The most replicas of one component.
 const MAX_REPLICAS: u32 = 10_000;
@@ -43,13 +43,15 @@ pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, ManifestError
     };
     let links = raw.link.iter().map(|link| names.link(link)).collect::<Result<Vec<_>, _>>()?;
     for (at_index, link) in links.iter().enumerate() {
-        let twice = links
-            .iter()
-            .take(at_index)
-            .any(|other| other.from == link.from && other.contract == link.contract);
+        let twice = links.iter().take(at_index).any(|other| {
+            (&other.from, &other.contract, &other.name) == (&link.from, &link.contract, &link.name)
+        });
         if twice && let Some(raw) = raw.link.get(at_index) {
-            let message =
-                format!("`{}` of `{}` is linked twice; which is meant?", link.contract, link.from);
+            let message = format!(
+                "`{}` of `{}` is linked twice; which is meant? Several links of one import need a \
+                 `name` each, and share its calls by `weight`",
+                link.contract, link.from
+            );
             return Err(at.error(raw.contract.span(), message));
         }
     }
@@ -84,7 +86,7 @@ fn component(at: Text<'_>, raw: &RawComponent) -> Result<ManifestComponent, Mani
         position: at.place(raw.wasm.span().start),
         replicas,
         on: labels(at, &raw.on)?,
-        config: raw.config.clone(),
+        config: config(at, &raw.config)?,
         limits: limits(at, &raw.limits)?,
     })
 }
@@ -101,6 +103,18 @@ fn labels(
     }
     let plain = |text: &Spanned<String>| text.get_ref().clone();
     Ok(raw.iter().map(|(key, value)| (plain(key), plain(value))).collect())
+}
+
+fn config(
+    at: Text<'_>,
+    raw: &BTreeMap<Spanned<String>, Spanned<String>>,
+) -> Result<BTreeMap<String, String>, ManifestError> {
+    for (name, value) in raw {
+        parsed::<ConfigName>(at, name)?;
+        Config::check(value.get_ref()).map_err(|why| at.error(value.span(), why))?;
+    }
+    let plain = |text: &Spanned<String>| text.get_ref().clone();
+    Ok(raw.iter().map(|(name, value)| (plain(name), plain(value))).collect())
 }
 
 fn limits(at: Text<'_>, raw: &RawLimits) -> Result<LimitSpec, ManifestError> {
@@ -222,7 +236,22 @@ impl Names<'_> {
                 return Err(self.at.error(raw.to.span(), message));
             }
         }
-        Ok(LinkSpec { from, contract, to })
+        let name = raw.name.as_ref().map(|name| parsed::<LinkName>(self.at, name)).transpose()?;
+        let name = name.unwrap_or_default();
+        Ok(LinkSpec { from, contract, name, to, options: self.options(raw)? })
+    }
+
+    fn options(&self, raw: &RawLink) -> Result<LinkOptions, ManifestError> {
+        let weight = raw.weight.as_ref().map(|weight| *weight.get_ref());
+        let options = LinkOptions {
+            weight: weight.unwrap_or(LinkOptions::default_weight()),
+            require: labels(self.at, &raw.require)?,
+            prefer: labels(self.at, &raw.prefer)?,
+        };
+        // The labels were checked one by one: what is left is how many there are, or the weight.
+        let place = raw.weight.as_ref().map_or(raw.from.span(), Spanned::span);
+        options.check().map_err(|why| self.at.error(place, why))?;
+        Ok(options)
     }
 
     fn route(&self, raw: &RawRoute) -> Result<HttpRoute, ManifestError> {

@@ -30,7 +30,7 @@ pub(super) struct RawComponent {
     #[serde(default)]
     pub(super) on: BTreeMap<Text, Text>,
     #[serde(default)]
-    pub(super) config: BTreeMap<String, String>,
+    pub(super) config: BTreeMap<Text, Text>,
     #[serde(default)]
     pub(super) limits: RawLimits,
 }
@@ -59,6 +59,12 @@ pub(super) struct RawLink {
     pub(super) from: Text,
     pub(super) contract: Text,
     pub(super) to: Text,
+    pub(super) name: Option<Text>,
+    pub(super) weight: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) require: BTreeMap<Text, Text>,
+    #[serde(default)]
+    pub(super) prefer: BTreeMap<Text, Text>,
 }
 
 #[derive(Deserialize)]

@@ -102,6 +102,38 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_link_may_have_a_name_a_weight_and_labels() {
+    let link = "contract = \"wasi:keyvalue\"\nto = \"counts\"";
+    let options = "name = \"spare\"\nweight = 0\nrequire = { zone = \"a\" }\n\
+                   prefer = { disk = \"fast\" }";
+    let two = format!("{link}\n\n[[link]]\nfrom = \"counter\"\n{link}\n{options}");
+    let manifest = parse(&COUNTER.replacen(link, &two, 1)).unwrap();
+    let [plain, spare] = manifest.links.as_slice() else { panic!("{manifest:?}") };
+    assert_eq!((plain.name.as_str(), &plain.options), ("default", &LinkOptions::default()));
+    assert_eq!((spare.name.as_str(), spare.options.weight), ("spare", 0));
+    assert_eq!((&*spare.options.require["zone"], &*spare.options.prefer["disk"]), ("a", "fast"));
+
+    let again = two.replace("name = \"spare\"\n", "");
+    let (_, _, message) = error(link, &again);
+    assert!(message.contains("linked twice") && message.contains("`name`"), "{message}");
+    let (line, column, message) = error(link, &format!("{link}\nweight = 1000001"));
+    assert_eq!((line, column), (18, 10));
+    assert!(message.contains("0 to 1000000"), "{message}");
+}
+
+#[test]
+fn a_config_value_that_no_record_could_hold_is_placed() {
+    let config = "config = { bucket = \"visits\" }";
+    let (line, column, message) = error(config, "config = { \"a=b\" = \"visits\" }");
+    assert_eq!((line, column), (7, 12));
+    assert!(message.contains("`=`"), "{message}");
+    let long = format!("config = {{ bucket = \"{}\" }}", "x".repeat(70_000));
+    let (line, column, message) = error(config, &long);
+    assert_eq!((line, column), (7, 21));
+    assert!(message.contains("70000 bytes"), "{message}");
+}
+
+#[test]
 fn an_error_shows_its_line() {
     let shown = parse("app = \"x\"\n[component.a]\nwasm = 7\n").unwrap_err().to_string();
     assert!(shown.starts_with("app.toml:3:8: "), "{shown}");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AppName, ContractId, Digest, LocalName, NodeId, PublisherKey};
+use super::LinkOptions;
+use crate::id::{AppName, ContractId, Digest, LinkName, LocalName, NodeId, PublisherKey};
 
 /// Words that a node carries and a placement asks for: `region = "north"`.
 pub type Labels = BTreeMap<String, String>;
@@ -107,8 +108,12 @@ pub struct LinkSpec {
     pub from: LocalName,
     /// The contract imported.
     pub contract: ContractId,
+    /// Tells apart several links of one import.
+    pub name: LinkName,
     /// The component or provider, of the same app, that serves it.
     pub to: LocalName,
+    /// How calls along it are made.
+    pub options: LinkOptions,
 }
 
 /// What an HTTP gateway does with a request.
@@ -132,15 +137,6 @@ impl App {
             links: Vec::new(),
             http: Vec::new(),
         }
-    }
-
-    /// The link that says where `contract`, imported by `from`, goes. The most exact one wins:
-    /// a link that names the interface before one that names its package.
-    pub fn link_for(&self, from: &LocalName, contract: &ContractId) -> Option<&LinkSpec> {
-        self.links
-            .iter()
-            .filter(|link| link.from == *from && link.contract.covers(contract))
-            .max_by_key(|link| link.contract.interface().is_some())
     }
 }
 
@@ -180,23 +176,5 @@ mod tests {
         assert!(!route(Some("shop.example"), "/").matches("other.example", "/"));
         assert!(route(Some("h"), "/").exactness() > route(None, "/long").exactness());
         assert!(route(None, "/long").exactness() > route(None, "/").exactness());
-    }
-
-    #[test]
-    fn the_exact_link_wins() {
-        let link = |contract: &str, to: &str| LinkSpec {
-            from: "a".parse().unwrap(),
-            contract: contract.parse().unwrap(),
-            to: to.parse().unwrap(),
-        };
-        let mut app = App::new("app".parse().unwrap());
-        app.links = vec![link("wasi:keyvalue/store", "exact"), link("wasi:keyvalue", "all")];
-        let to = |contract: &str| {
-            app.link_for(&"a".parse().unwrap(), &contract.parse().unwrap())
-                .map(|l| l.to.to_string())
-        };
-        assert_eq!(to("wasi:keyvalue/store@0.2.0-draft").as_deref(), Some("exact"));
-        assert_eq!(to("wasi:keyvalue/atomics@0.2.0-draft").as_deref(), Some("all"));
-        assert_eq!(to("wasi:http/types"), None);
     }
 }

@@ -1,7 +1,8 @@
 //! Where one call goes, when several nodes could answer it.
 //!
-//! This node first: a target that runs here is called here, and the router is not asked. It is
-//! asked to choose among the others, in this order:
+//! What a link asks for comes before all of it: [`draw`] and [`narrow`]. Then this node first: a
+//! target that runs here is called here, and the router is not asked. It is asked to choose among
+//! the others, in this order:
 //!
 //! 1. **Not the broken**: a node whose [breaker](BreakerState) is open is left out as long as
 //!    another one is not.
@@ -20,6 +21,10 @@
 //! leave out of the candidates the nodes already tried.
 //!
 //! Bound: [`MAX_PEERS`] nodes are remembered, and only those with a call under way or a fault.
+
+mod link;
+
+pub use link::{Share, carries, draw, narrow};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

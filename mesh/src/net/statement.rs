@@ -22,13 +22,32 @@ pub struct About {
 pub struct Runs {
     /// The components and providers that it serves now.
     ///
-    /// With each, the version of the app's record by which it serves: what is served by an older
-    /// declaration can be told from what is served by the current one.
-    pub components: BTreeMap<ComponentId, Hlc>,
+    /// With each, by which declaration: what is served by an older one can be told from what is
+    /// served by the current one.
+    pub components: BTreeMap<ComponentId, Declaration>,
     /// The artifacts that it holds, and others may fetch.
     pub artifacts: Vec<Digest>,
-    /// What it should run and can't, and why.
-    pub failing: BTreeMap<ComponentId, String>,
+    /// What it should run and can't.
+    pub failing: BTreeMap<ComponentId, Failure>,
+}
+
+/// One of the declarations that a component or provider has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Declaration {
+    /// The version of its app's record.
+    pub app: Hlc,
+    /// A hash over the versions of the configuration values that are records of their own; 0
+    /// where there is none.
+    pub config: u64,
+}
+
+/// Why something can't be run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Failure {
+    /// As it was declared when it was tried.
+    pub declaration: Declaration,
+    /// Why, for a person.
+    pub why: String,
 }
 
 /// How busy a node is. Changes all the time.

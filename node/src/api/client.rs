@@ -64,6 +64,24 @@ impl Client {
         self.json(Method::PUT, path, bytes).await
     }
 
+    pub(crate) async fn put_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let bytes = serde_json::to_vec(message).map_err(ClientError::broken)?;
+        self.json(Method::PUT, path, bytes.into()).await
+    }
+
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let bytes = serde_json::to_vec(message).map_err(ClientError::broken)?;
+        self.json(Method::PATCH, path, bytes.into()).await
+    }
+
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,

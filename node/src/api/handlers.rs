@@ -8,7 +8,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -24,7 +24,9 @@ use super::types::*;
 use crate::daemon::{ApplyError, ApplyRequest, LogLine, Node};
 use crate::state::StoreArtifactError;
 
+mod config;
 mod describe;
+mod links;
 
 #[derive(Clone)]
 struct Shared {
@@ -38,7 +40,13 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/nodes", get(nodes))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}", delete(remove))
-        .route("/v1/links", get(links))
+        .route("/v1/links", get(links::list))
+        .route(
+            "/v1/links/{app}/{component}/{name}/{*contract}",
+            put(links::put).delete(links::remove),
+        )
+        .route("/v1/config", get(config::list))
+        .route("/v1/config/{app}/{component}", patch(config::change))
         .route("/v1/artifacts/{digest}", put(artifact))
         .route("/v1/calls", post(call))
         .route("/v1/logs", get(logs))
@@ -61,10 +69,6 @@ async fn nodes(State(shared): State<Shared>) -> Response {
 
 async fn apps(State(shared): State<Shared>) -> Json<AppsReply> {
     Json(describe::apps(&shared.node))
-}
-
-async fn links(State(shared): State<Shared>) -> Json<LinksReply> {
-    Json(describe::links(&shared.node))
 }
 
 async fn metrics(State(shared): State<Shared>) -> Json<MetricsReply> {
@@ -105,7 +109,10 @@ async fn apply(
         Err(error) => return failure(error.status(), error.body_text()),
     };
     match shared.node.apply(&request).await {
-        Ok(app) => Json(ApplyReply { app: app.name }).into_response(),
+        Ok(app) => {
+            let notes = shared.node.changed_by_hand(&app);
+            Json(ApplyReply { app: app.name, notes }).into_response()
+        }
         Err(error) => apply_failure(&error),
     }
 }
@@ -116,7 +123,7 @@ async fn remove(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
         Err(error) => return failure(StatusCode::BAD_REQUEST, error),
     };
     match shared.node.remove(&name).await {
-        Ok(()) => Json(ApplyReply { app: name }).into_response(),
+        Ok(()) => Json(ApplyReply { app: name, notes: Vec::new() }).into_response(),
         Err(error) => apply_failure(&error),
     }
 }

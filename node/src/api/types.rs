@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wattle_contracts::call::{CallError, ErrorKind};
-use wattle_contracts::id::{AppName, ComponentId, ContractId, Digest, NodeId, PublisherKey};
-use wattle_contracts::record::{HttpRoute, Labels};
+use wattle_contracts::id::{
+    AppName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey,
+};
+use wattle_contracts::record::{HttpRoute, Labels, LinkOptions};
 
 use crate::daemon::Status;
 
@@ -115,9 +117,51 @@ pub(crate) struct LinksReply {
 pub(crate) struct LinkInfo {
     pub(crate) from: ComponentId,
     pub(crate) contract: ContractId,
+    /// Tells apart several links of one import.
+    pub(crate) name: LinkName,
     pub(crate) to: ComponentId,
+    pub(crate) options: LinkOptions,
+    /// `manifest`, or `record` for one of its own.
+    pub(crate) origin: String,
+    /// The node through which it was written.
+    pub(crate) writer: NodeId,
+    /// When, by that node's clock, in milliseconds since the Unix epoch.
+    pub(crate) at: u64,
+    /// Where the app's own link of this name would go.
+    pub(crate) instead_of: Option<ComponentId>,
     /// The nodes that serve it now.
     pub(crate) served_by: Vec<NodeId>,
+}
+
+/// What components read as their configuration.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConfigReply {
+    pub(crate) values: Vec<ConfigInfo>,
+}
+
+/// One value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConfigInfo {
+    pub(crate) component: ComponentId,
+    pub(crate) name: String,
+    pub(crate) value: String,
+    /// `manifest`, or `record` for one of its own.
+    pub(crate) origin: String,
+    /// The node through which it was written.
+    pub(crate) writer: NodeId,
+    /// When, by that node's clock, in milliseconds since the Unix epoch.
+    pub(crate) at: u64,
+    /// What the app says in its place.
+    pub(crate) instead_of: Option<String>,
+}
+
+/// What a change of links or configuration values answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ChangeReply {
+    /// What was put or taken back, by its whole name.
+    pub(crate) changed: Vec<String>,
+    /// What whoever changed it should know.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What `PUT /v1/artifacts/DIGEST` answers.
@@ -131,6 +175,8 @@ pub(crate) struct ArtifactReply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ApplyReply {
     pub(crate) app: AppName,
+    /// What whoever applied it should know.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A call by a person.

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wattle_contracts::id::{AppName, ContractId, Digest, LocalName, NodeId};
+use wattle_contracts::id::{AppName, ComponentId, ContractId, Digest, LocalName, NodeId};
 use wattle_contracts::manifest::{Manifest, ManifestComponent, ManifestError};
-use wattle_contracts::record::{App, ComponentSpec, ProviderSpec, RecordBody, RecordKey};
+use wattle_contracts::record::{
+    App, ComponentSpec, Hlc, ProviderSpec, RecordBody, RecordKey, Version,
+};
+use wattle_mesh::core::links::Links;
 use wattle_runtime::{Actor, ActorConfig, Component};
 
 use super::node::Node;
@@ -91,7 +94,7 @@ impl Node {
         for (name, declared) in &manifest.providers {
             // A store stays where it is: declared anew, it has the home that it had.
             let kept = before.and_then(|app| app.providers.get(name)).and_then(|old| old.node);
-            let id = wattle_contracts::id::ComponentId::new(manifest.app.clone(), name.clone());
+            let id = ComponentId::new(manifest.app.clone(), name.clone());
             let node = match (declared.kind.is_stateful(), kept) {
                 (false, _) => None,
                 (true, Some(home)) => Some(home),
@@ -127,7 +130,8 @@ impl Node {
         self.put(RecordKey::App(name.clone()), RecordBody::Tombstone).await
     }
 
-    async fn put(&self, key: RecordKey, body: RecordBody) -> Result<(), ApplyError> {
+    /// Writes a record. When this returns it is durable, and this node goes by it.
+    pub(super) async fn put(&self, key: RecordKey, body: RecordBody) -> Result<(), ApplyError> {
         let starting = || ApplyError::Node("this node is still starting".into());
         let mesh = self.mesh().ok_or_else(starting)?;
         mesh.put_record(key, body).await.map_err(|error| ApplyError::Node(error.to_string()))?;
@@ -145,29 +149,41 @@ impl Node {
         name: &LocalName,
         component: &Component,
     ) -> Result<(), String> {
-        let id = wattle_contracts::id::ComponentId::new(app.name.clone(), name.clone());
+        let id = ComponentId::new(app.name.clone(), name.clone());
+        let records = self.mesh().map(|mesh| mesh.records()).unwrap_or_default();
+        let by_hand = records.iter().filter_map(|record| match (&record.key, &record.body) {
+            (RecordKey::Link(key), RecordBody::Link(link)) if key.from == id => {
+                Some((key, &**link, record.version))
+            }
+            _ => None,
+        });
+        // Which of two links counts does not depend on their versions.
+        let unsigned = Version { at: Hlc::default(), writer: self.id() };
+        let links = Links::new([(app, unsigned)], by_hand);
         for import in component.imports() {
             let contract = &import.contract;
             // An interface without functions only names types: there is nothing to call.
             if import.functions.is_empty() || is_built_in(contract) {
                 continue;
             }
-            let Some(link) = app.link_for(name, contract) else {
+            let Some(import) = links.get(&id, contract) else {
                 return Err(format!(
                     "it imports `{contract}`, and no [[link]] says where that goes; the app \
                      declares {}",
                     offers(app)
                 ));
             };
-            if let Some(target) = app.components.get(&link.to)
-                && !target.exports.iter().any(|export| export.covers(contract))
-            {
-                return Err(format!(
-                    "it imports `{contract}` and is linked to `{}`, which does not export it; the \
-                     app declares {}",
-                    link.to,
-                    offers(app)
-                ));
+            // What is linked by hand was checked then, and may be another app's.
+            for target in import.targets().iter().filter(|target| target.to.app == app.name) {
+                let Some(found) = app.components.get(&target.to.name) else { continue };
+                if !found.exports.iter().any(|export| export.covers(contract)) {
+                    return Err(format!(
+                        "it imports `{contract}` and is linked to `{}`, which does not export it; \
+                         the app declares {}",
+                        target.to.name,
+                        offers(app)
+                    ));
+                }
             }
         }
         for route in app.http.iter().filter(|route| route.component == *name) {
@@ -203,7 +219,7 @@ impl Node {
 }
 
 /// Whether every component has this without a link: it leads to nothing beyond the component.
-fn is_built_in(contract: &ContractId) -> bool {
+pub(super) fn is_built_in(contract: &ContractId) -> bool {
     match contract.namespace() {
         "wasi" => match contract.package() {
             "keyvalue" => false,
@@ -215,7 +231,7 @@ fn is_built_in(contract: &ContractId) -> bool {
 }
 
 /// What an app has, for an error.
-fn offers(app: &App) -> String {
+pub(super) fn offers(app: &App) -> String {
     let components = app.components.iter().map(|(name, spec)| {
         let exports: Vec<String> = spec.exports.iter().map(|e| format!("`{e}`")).collect();
         format!("component `{name}` with {}", exports.join(", "))

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
+use wattle_contracts::record::LinkOptions;
 use wattle_runtime::{Actor, CallContext, HttpBody};
 
 use super::node::Node;
+use super::reach::ANYWHERE;
 use super::table::Target;
 use crate::providers::http_message::{self, INCOMING};
 
@@ -25,17 +27,18 @@ impl Node {
         }
         let contract = contract(INCOMING)?;
         let header = self.header(&context, target, &contract, "handle", Encoding::Message);
-        self.http_over_mesh(header, request).await
+        self.http_over_mesh(&ANYWHERE, header, request).await
     }
 
-    /// Sends `request` to a node that serves the header's target.
+    /// Sends `request` to a node that serves the header's target, as a link wants it.
     pub(crate) async fn http_over_mesh(
         &self,
+        options: &LinkOptions,
         header: CallHeader,
         request: Request<HttpBody>,
     ) -> Result<Response<HttpBody>, CallError> {
         let (payload, body) = http_message::request_out(request)?;
-        let reply = self.send(header, payload, body).await?;
+        let reply = self.send_along(options, header, payload, body).await?;
         http_message::response_in(&reply.payload, reply.body)
     }
 

@@ -1,7 +1,7 @@
 //! The parts of a running node, as all of it sees them.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::Handle;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wattle_contracts::id::{Digest, NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
-use wattle_mesh::net::Mesh;
+use wattle_mesh::net::{Mesh, Records};
 use wattle_runtime::{CacheConfig, Engine, EngineConfig};
 
 use super::logs::Logs;
@@ -39,6 +39,8 @@ pub(crate) struct Node {
     paces: Paces,
     routes: Routes,
     table: RwLock<Arc<Table>>,
+    /// What the table was made of. Weak, so that the records need not be copied to be changed.
+    known: Mutex<Weak<Records>>,
     /// Set once, right after the node is made: the mesh needs the node to answer calls.
     mesh: OnceLock<Mesh>,
     /// Wakes the scheduler.
@@ -80,6 +82,7 @@ impl Node {
             paces: Paces::new(work),
             routes: Routes::new(),
             table: RwLock::default(),
+            known: Mutex::default(),
             mesh: OnceLock::new(),
             reschedule: Notify::new(),
         };
@@ -146,11 +149,17 @@ impl Node {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes over what is declared now. Read under the lock, so that an older table never
-    /// replaces a newer one.
+    /// Takes over what is declared now. Read under the lock of what is known, so that an older
+    /// table never replaces a newer one; calls go on by the older one meanwhile.
     pub(super) fn refresh_table(&self, mesh: &Mesh) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        *table = Arc::new(Table::new(mesh.records().iter()));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = mesh.records();
+        if Weak::ptr_eq(&known, &Arc::downgrade(&records)) {
+            return;
+        }
+        let table = Arc::new(Table::new(records.iter()));
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        *known = Arc::downgrade(&records);
     }
 
     /// Makes the scheduler look again.

@@ -6,14 +6,15 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use wattle_contracts::call::{CallError, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
-use wattle_contracts::record::ProviderKind;
+use wattle_contracts::record::{LinkOptions, ProviderKind};
+use wattle_mesh::core::links::Target as Link;
 use wattle_runtime::{
     CallContext, Destination, HttpBody, HttpOutError, HttpTimeouts, KeyValue, KeyValueError,
     LogLevel, Outside, Remote,
 };
 
 use super::node::Node;
-use super::table::Target;
+use super::table::{Table, Target};
 use crate::providers::http_message::OUTGOING;
 use crate::providers::keyvalue::{self, LinkedStore};
 
@@ -29,15 +30,22 @@ impl NodeOutside {
         self.node.upgrade().ok_or_else(stopping)
     }
 
-    fn store(&self, source: &ComponentId) -> Result<Arc<dyn KeyValue>, CallError> {
+    fn store(&self, source: &ComponentId, bucket: &str) -> Result<Arc<dyn KeyValue>, CallError> {
         let node = self.node()?;
         let table = node.table();
-        let provider = table.link(source, &parsed(keyvalue::CONTRACT)?)?;
+        let import = table.import(source, &parsed(keyvalue::CONTRACT)?)?;
+        // Of several stores, the bucket's name says which: a store that is another one with each
+        // call would be none.
+        let Some(link) = import.named(bucket) else {
+            return Err(CallError::new(ErrorKind::Internal, "an import without any link"));
+        };
+        let provider = link.to.clone();
         let not_linked = |message| CallError::new(ErrorKind::NotLinked, message);
         let Target::Provider(spec) = table.target(&provider)? else {
             return Err(not_linked(format!("`{provider}` is a component, not a key-value store")));
         };
         let home = spec.node.ok_or_else(|| not_linked(format!("`{provider}` has no home yet")))?;
+        node.check_home(link, home)?;
         Ok(Arc::new(LinkedStore { node: Weak::clone(&self.node), provider, home }))
     }
 }
@@ -54,19 +62,24 @@ impl Outside for NodeOutside {
         contract: &ContractId,
     ) -> Result<Destination, CallError> {
         let node = self.node()?;
-        let target = node.table().link(source, contract)?;
-        Ok(match node.running().actor(&target) {
+        let table = node.table();
+        let link = node.draw(&table, table.import(source, contract)?)?;
+        let here = node.running().actor(&link.to).filter(|_| node.answers(&table, link));
+        Ok(match here {
             Some(actor) => Destination::Local(actor),
-            None => Destination::Remote(Arc::new(Elsewhere { node, target })),
+            None => {
+                let (target, options) = (link.to.clone(), Arc::clone(&link.options));
+                Destination::Remote(Arc::new(Elsewhere { node, target, options }))
+            }
         })
     }
 
     fn key_value(
         &self,
         source: &ComponentId,
-        _bucket: &str,
+        bucket: &str,
     ) -> Result<Arc<dyn KeyValue>, KeyValueError> {
-        self.store(source).map_err(KeyValueError::from)
+        self.store(source, bucket).map_err(KeyValueError::from)
     }
 
     fn log(&self, source: &ComponentId, level: LogLevel, context: &str, message: &str) {
@@ -91,15 +104,17 @@ impl Outside for NodeOutside {
         timeouts: HttpTimeouts,
     ) -> Result<Response<HttpBody>, HttpOutError> {
         let node = self.node()?;
-        let provider = node.table().link(source, &parsed(OUTGOING)?)?;
-        node.http_out(context, &provider, request, timeouts).await
+        let table = node.table();
+        let link = node.draw(&table, table.import(source, &parsed(OUTGOING)?)?)?;
+        node.http_out(context, &table, link, request, timeouts).await
     }
 }
 
-/// A component that does not run here.
+/// A component that does not run here, or is not to be called here.
 struct Elsewhere {
     node: Arc<Node>,
     target: ComponentId,
+    options: Arc<LinkOptions>,
 }
 
 #[async_trait]
@@ -113,33 +128,34 @@ impl Remote for Elsewhere {
         arguments: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
         let header = self.node.header(&context, &self.target, contract, function, Encoding::Values);
-        let reply = self.node.send(header, arguments.into(), None).await?;
+        let reply = self.node.send_along(&self.options, header, arguments.into(), None).await?;
         Ok(reply.payload.into())
     }
 }
 
 impl Node {
-    /// Sends a request out of the mesh through `provider`: from here, where this node may serve
-    /// it, or from one that may.
-    pub(crate) async fn http_out(
+    /// Sends a request out of the mesh through the provider at the end of `link`: from here, where
+    /// this node may serve it, or from one that may.
+    async fn http_out(
         self: &Arc<Self>,
         context: CallContext,
-        provider: &ComponentId,
+        table: &Table,
+        link: &Link,
         request: Request<HttpBody>,
         timeouts: HttpTimeouts,
     ) -> Result<Response<HttpBody>, HttpOutError> {
-        let table = self.table();
+        let provider = &link.to;
         let Target::Provider(spec) = table.target(provider)? else {
             return Err(HttpOutError::NotFound);
         };
         let ProviderKind::HttpClient { hosts } = &spec.kind else {
             return Err(HttpOutError::NotFound);
         };
-        if self.carries(&spec.on) {
+        if self.carries(&spec.on) && self.answers(table, link) {
             return self.http_client().send(request, hosts, timeouts).await;
         }
         let contract = parsed(OUTGOING)?;
         let header = self.header(&context, provider, &contract, "handle", Encoding::Message);
-        Ok(self.http_over_mesh(header, request).await?)
+        Ok(self.http_over_mesh(&link.options, header, request).await?)
     }
 }

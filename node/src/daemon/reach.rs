@@ -9,9 +9,9 @@ use rand::rngs::SmallRng;
 use tokio::time::Instant;
 use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
-use wattle_contracts::record::Labels;
+use wattle_contracts::record::{Labels, LinkOptions};
 use wattle_mesh::core::placement::{self, Candidate as Home};
-use wattle_mesh::core::routing::{Candidate, Router};
+use wattle_mesh::core::routing::{self, Candidate, Router, carries};
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::{BodyStream, NodeView, Reply, View};
 use wattle_runtime::CallContext;
@@ -19,9 +19,13 @@ use wattle_runtime::CallContext;
 use super::node::Node;
 use super::table::{Table, Target};
 
+/// What is asked of a node that answers a call along no link: nothing.
+pub(super) static ANYWHERE: LinkOptions =
+    LinkOptions { weight: 1, require: Labels::new(), prefer: Labels::new() };
+
 /// The router of this node, and its source of randomness.
 pub(super) struct Routes {
-    state: Mutex<(Router, SmallRng)>,
+    pub(super) state: Mutex<(Router, SmallRng)>,
 }
 
 impl Routes {
@@ -75,7 +79,18 @@ impl Node {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let to = self.choose(&header.target)?;
+        self.send_along(&ANYWHERE, header, payload, body).await
+    }
+
+    /// The same, on the best of the nodes that a link wants called.
+    pub(crate) async fn send_along(
+        &self,
+        options: &LinkOptions,
+        header: CallHeader,
+        payload: Bytes,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
+        let to = self.choose(&header.target, options)?;
         self.send_to(to, header, payload, body).await
     }
 
@@ -107,19 +122,13 @@ impl Node {
         outcome.map_err(|error| name_target(error, &target, to))
     }
 
-    fn choose(&self, target: &ComponentId) -> Result<NodeId, CallError> {
+    fn choose(&self, target: &ComponentId, options: &LinkOptions) -> Result<NodeId, CallError> {
         let table = self.table();
         let wanted = table.target(target)?;
         let unreachable = |message| CallError::new(ErrorKind::Unreachable, message);
         let mesh = self.mesh().ok_or_else(|| unreachable("this node is still starting".into()))?;
         let view = mesh.view();
-        let serves = |node: &NodeView| match &wanted {
-            Target::Component(_) => node.runs.components.contains_key(target),
-            Target::Provider(spec) => match spec.node {
-                Some(home) => home == node.id,
-                None => carries(&node.about.labels, &spec.on),
-            },
-        };
+        let serves = |node: &NodeView| serves(node, target, &wanted);
         let mut serving: Vec<&NodeView> = view
             .nodes
             .values()
@@ -127,10 +136,15 @@ impl Node {
             .collect();
         // Those that serve the current declaration; while it is on its way, those that serve an
         // earlier one.
-        let version = table.version(&target.app);
-        let is_current = |node: &&NodeView| node.runs.components.get(target) == version.as_ref();
+        let current = table.declaration(target);
+        let is_current = |node: &&NodeView| node.runs.components.get(target) == current.as_ref();
         if serving.iter().any(is_current) {
             serving.retain(is_current);
+        }
+        let asked = serving.len();
+        let serving = routing::narrow(options, serving, |node| &node.about.labels);
+        if serving.is_empty() && asked > 0 {
+            return Err(unreachable(unwanted(target, options)));
         }
         let candidates: Vec<Candidate> = serving
             .into_iter()
@@ -174,8 +188,26 @@ pub(crate) fn homes(view: &View) -> Vec<Home<'_>> {
     view.alive().map(|node| Home { node: node.id, labels: &node.about.labels }).collect()
 }
 
-fn carries(labels: &Labels, wanted: &Labels) -> bool {
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+/// Whether `node` says that it serves `target`, which is declared as `wanted`.
+pub(super) fn serves(node: &NodeView, target: &ComponentId, wanted: &Target<'_>) -> bool {
+    match wanted {
+        Target::Component(_) => node.runs.components.contains_key(target),
+        Target::Provider(spec) => match spec.node {
+            Some(home) => home == node.id,
+            None => carries(&node.about.labels, &spec.on),
+        },
+    }
+}
+
+/// Why nobody is called although somebody could be, for a person.
+pub(super) fn unwanted(target: &ComponentId, options: &LinkOptions) -> String {
+    let labels: Vec<String> =
+        options.require.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!(
+        "`{target}` runs on no node that can be reached from here now and carries {}, which the \
+         link requires",
+        labels.join(", ")
+    )
 }
 
 /// Why nobody can be called, for a person.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use wattle_contracts::id::ComponentId;
+use wattle_contracts::id::{ComponentId, Digest};
 use wattle_contracts::record::ComponentSpec;
-use wattle_runtime::Actor;
+use wattle_runtime::{Actor, Component};
 
 /// How a component that belongs on this node is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,13 @@ impl Running {
     pub(crate) fn is_current(&self, id: &ComponentId, spec: &ComponentSpec) -> bool {
         let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
         actors.get(id).is_some_and(|entry| entry.spec == *spec)
+    }
+
+    /// What `id` runs, if it was made from the artifact `digest`.
+    pub(crate) fn component(&self, id: &ComponentId, digest: Digest) -> Option<Component> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = actors.get(id).filter(|entry| entry.spec.digest == digest)?;
+        Some(entry.actor.component().clone())
     }
 
     /// Puts an actor in the place of an earlier one of the same name. Calls under way in that

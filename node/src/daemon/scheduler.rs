@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
 use wattle_contracts::record::{ComponentSpec, RecordKey};
-use wattle_mesh::net::{Load, Mesh, Runs};
+use wattle_mesh::net::{Failure, Load, Mesh, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
 use super::node::{INSTANCES, Node, resident_memory};
@@ -170,19 +170,21 @@ impl Share {
 /// What this node tells the others that it runs and holds.
 fn runs(node: &Node, table: &Table) -> Runs {
     let here = node.id();
+    let declared = |id: &ComponentId| table.declaration(id).unwrap_or_default();
     let mut components = BTreeMap::new();
     for app in table.apps() {
-        let version = table.version(&app.name).unwrap_or_default();
         for (name, spec) in &app.components {
             let id = ComponentId::new(app.name.clone(), name.clone());
             if node.running().is_current(&id, spec) {
-                components.insert(id, version);
+                let declaration = declared(&id);
+                components.insert(id, declaration);
             }
         }
-        let homes = app.providers.iter().filter(|(_, spec)| spec.node == Some(here));
-        components.extend(
-            homes.map(|(name, _)| (ComponentId::new(app.name.clone(), name.clone()), version)),
-        );
+        for (name, _) in app.providers.iter().filter(|(_, spec)| spec.node == Some(here)) {
+            let id = ComponentId::new(app.name.clone(), name.clone());
+            let declaration = declared(&id);
+            components.insert(id, declaration);
+        }
     }
     // What still runs as it was declared before.
     for id in node.running().ids() {
@@ -190,8 +192,13 @@ fn runs(node: &Node, table: &Table) -> Runs {
     }
     let mut artifacts = node.artifacts().list();
     artifacts.sort();
+    // Each was tried, or found to be what failed before, by this very table.
     let failing = node.running().statuses().into_iter().filter_map(|(id, status)| match status {
-        Status::Failed(why) => Some((id, why.chars().take(MAX_WHY).collect())),
+        Status::Failed(why) => {
+            let why = why.chars().take(MAX_WHY).collect();
+            let declaration = declared(&id);
+            Some((id, Failure { declaration, why }))
+        }
         Status::Starting | Status::Running => None,
     });
     Runs { components, artifacts, failing: failing.collect() }
@@ -226,18 +233,31 @@ async fn start(
     // Before it is fetched: what nobody here trusts need not cross the network.
     node.artifacts().check_publisher(spec.publisher).map_err(|error| error.to_string())?;
     node.running().set_status(id.clone(), Status::Starting);
-    let found = match load(node, spec.digest).await? {
-        Some(found) => found,
-        None => {
-            fetch(node, mesh, id, spec.digest).await?;
-            load(node, spec.digest).await?.ok_or("its file vanished from this node's disk")?
-        }
+    let component = match node.running().component(id, spec.digest) {
+        // Only what is around it has changed: its configuration, for instance.
+        Some(component) => component,
+        None => obtain(node, mesh, id, spec.digest).await?,
     };
     let config = ActorConfig { id: id.clone(), config: spec.config.clone(), limits: limits(spec) };
     let outside = Arc::new(NodeOutside { node: Arc::downgrade(node) });
-    let actor = Actor::new(&found.component, config, outside).map_err(|error| error.to_string())?;
+    let actor = Actor::new(&component, config, outside).map_err(|error| error.to_string())?;
     node.running().insert(id.clone(), spec.clone(), actor);
     Ok(())
+}
+
+/// A verified and compiled component: from this node's disk, else from whoever holds it.
+async fn obtain(
+    node: &Arc<Node>,
+    mesh: &Mesh,
+    id: &ComponentId,
+    digest: Digest,
+) -> Result<Component, String> {
+    if let Some(found) = load(node, digest).await? {
+        return Ok(found.component);
+    }
+    fetch(node, mesh, id, digest).await?;
+    let found = load(node, digest).await?.ok_or("its file vanished from this node's disk")?;
+    Ok(found.component)
 }
 
 /// A component that is verified and compiled.

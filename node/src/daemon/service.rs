@@ -1,11 +1,12 @@
 //! Calls that come from other nodes.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::Instant;
-use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
+use tokio::time::{Instant, timeout_at};
+use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source};
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::record::{ProviderKind, ProviderSpec};
 use wattle_contracts::wire;
@@ -14,8 +15,11 @@ use wattle_runtime::{CallContext, HttpOutError, HttpTimeouts};
 
 use super::calls::{ANY, wave_here};
 use super::node::Node;
-use super::table::Target;
+use super::table::{Table, Target};
 use crate::providers::http_message;
+
+/// How long a new link may take from the node that goes by it to this one.
+const NEWS: Duration = Duration::from_millis(500);
 
 /// Answers other nodes on behalf of this one.
 pub(crate) struct NodeService {
@@ -46,7 +50,7 @@ impl Node {
     /// chose this one, and knows better where else to go.
     async fn serve(
         self: &Arc<Self>,
-        header: CallHeader,
+        mut header: CallHeader,
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
@@ -54,8 +58,7 @@ impl Node {
             let message = format!("the call has passed {} nodes: it goes round", header.hops);
             return Err(CallError::new(ErrorKind::NotAllowed, message));
         }
-        let table = self.table();
-        table.check_call(&header.source, &header.target, &header.contract)?;
+        let table = self.table_that_allows(&mut header).await?;
         match table.target(&header.target)? {
             Target::Provider(spec) => self.serve_provider(spec, header, payload, body).await,
             Target::Component(_) => {
@@ -64,6 +67,33 @@ impl Node {
                 self.paces().run(&target, call).await
             }
         }
+    }
+
+    /// The table, where it allows the call. The caller's node may have heard of a link before
+    /// this one, so a component that is not linked (yet) is refused only after [`NEWS`].
+    async fn table_that_allows(&self, header: &mut CallHeader) -> Result<Arc<Table>, CallError> {
+        let allowed = |header: &CallHeader| {
+            let table = self.table();
+            table.check_call(&header.source, &header.target, &header.contract).map(|()| table)
+        };
+        let mut outcome = allowed(header);
+        let (Err(_), Source::Component(_), Some(mesh)) = (&outcome, &header.source, self.mesh())
+        else {
+            return outcome;
+        };
+        let asked = Instant::now();
+        let until = asked + NEWS.min(header.time_left);
+        let mut records = mesh.watch_records();
+        loop {
+            self.refresh_table(mesh);
+            outcome = allowed(header);
+            if outcome.is_ok() || !matches!(timeout_at(until, records.changed()).await, Ok(Ok(())))
+            {
+                break;
+            }
+        }
+        header.time_left = header.time_left.saturating_sub(asked.elapsed());
+        outcome
     }
 
     async fn serve_component(

@@ -1,19 +1,28 @@
-//! The declared apps as this node sees them now: looked at on each call, replaced as a whole
-//! when a record changes.
+//! What is declared, as this node sees it now: looked at on each call, replaced as a whole when a
+//! record changes.
+
+mod settings;
+
+pub(crate) use settings::Settings;
 
 use std::collections::BTreeMap;
 
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{AppName, ComponentId, ContractId};
 use wattle_contracts::record::{
-    App, ComponentSpec, Hlc, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey,
+    App, ComponentSpec, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Version,
 };
+use wattle_mesh::core::links::{Import, Links};
+use wattle_mesh::net::Declaration;
 
-/// Every declared app.
+/// Everything that is declared.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// Each with the version of its record.
-    apps: BTreeMap<AppName, (App, Hlc)>,
+    /// Each with the version of its record. Its components have the configuration that counts,
+    /// that of the records of their own included.
+    apps: BTreeMap<AppName, (App, Version)>,
+    links: Links,
+    settings: Settings,
     /// Every HTTP route with the component that answers it, the most exact first.
     routes: Vec<(HttpRoute, ComponentId)>,
 }
@@ -25,13 +34,28 @@ pub(crate) enum Target<'a> {
 }
 
 impl Table {
-    /// The apps that `records` declare.
+    /// What `records` declare.
     pub(crate) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
-        let mut apps = BTreeMap::new();
+        let (mut apps, mut links) = (BTreeMap::new(), Vec::new());
+        let mut settings = Settings::default();
         for record in records {
-            if let (RecordKey::App(name), RecordBody::App(app)) = (&record.key, &record.body) {
-                apps.insert(name.clone(), (App::clone(app), record.version.at));
+            let version = record.version;
+            match (&record.key, &record.body) {
+                (RecordKey::App(name), RecordBody::App(app)) => {
+                    apps.insert(name.clone(), (App::clone(app), version));
+                }
+                (RecordKey::Link(key), RecordBody::Link(link)) => {
+                    links.push((key, &**link, version))
+                }
+                (RecordKey::Config(key), RecordBody::Config(config)) => {
+                    settings.insert(key, config, version);
+                }
+                _ => {}
             }
+        }
+        let links = Links::new(apps.values().map(|(app, version)| (app, *version)), links);
+        for (app, _) in apps.values_mut() {
+            settings.lay_over(app);
         }
         let mut routes: Vec<_> = apps
             .values()
@@ -44,7 +68,7 @@ impl Table {
         // Stable: of two routes that are equally exact, the app that comes first by name wins,
         // on every node.
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.exactness()));
-        Self { apps, routes }
+        Self { apps, links, settings, routes }
     }
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
@@ -55,9 +79,25 @@ impl Table {
         self.apps.get(name).map(|(app, _)| app)
     }
 
-    /// The version of an app's record: which declaration of it this is.
-    pub(crate) fn version(&self, name: &AppName) -> Option<Hlc> {
+    /// The version of an app's record.
+    pub(crate) fn version(&self, name: &AppName) -> Option<Version> {
         self.apps.get(name).map(|(_, version)| *version)
+    }
+
+    /// Which declaration of `id` this is: it changes with its app and its configuration.
+    pub(crate) fn declaration(&self, id: &ComponentId) -> Option<Declaration> {
+        let version = self.version(&id.app)?;
+        Some(Declaration { app: version.at, config: self.settings.hash(id) })
+    }
+
+    /// Where imports go.
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The configuration values that are records of their own.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What `id` stands for.
@@ -73,22 +113,21 @@ impl Table {
     }
 
     /// Where `source`'s import of `contract` is linked to.
-    pub(crate) fn link(
+    pub(crate) fn import(
         &self,
         source: &ComponentId,
         contract: &ContractId,
-    ) -> Result<ComponentId, CallError> {
-        let link = self.app(&source.app).and_then(|app| app.link_for(&source.name, contract));
-        let link = link.ok_or_else(|| {
+    ) -> Result<&Import, CallError> {
+        self.links.get(source, contract).ok_or_else(|| {
+            let named = contract.unversioned();
             let message = format!(
                 "`{source}` imports `{contract}`, and no link says where that goes; add a [[link]] \
-                 with from = \"{}\" and contract = \"{}\" to the app",
+                 with from = \"{}\" and contract = \"{named}\" to the app, or say: wattle link \
+                 put {source} {named} TARGET",
                 source.name,
-                contract.unversioned()
             );
             CallError::new(ErrorKind::NotLinked, message)
-        })?;
-        Ok(ComponentId::new(source.app.clone(), link.to.clone()))
+        })
     }
 
     /// Whether `source` may call `contract` of `target`: a component only along a link, a gateway
@@ -101,7 +140,7 @@ impl Table {
     ) -> Result<(), CallError> {
         let allowed = match source {
             Source::Component(caller) => {
-                self.link(caller, contract).is_ok_and(|linked| linked == *target)
+                self.links.get(caller, contract).is_some_and(|import| import.goes_to(target))
             }
             Source::Gateway => self.routes.iter().any(|(_, component)| component == target),
             Source::Operator => true,
@@ -121,71 +160,4 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use wattle_contracts::key::SigningKey;
-    use wattle_contracts::record::{Hlc, LinkSpec};
-
-    use super::*;
-
-    fn table() -> Table {
-        let mut app = App::new("shop".parse().unwrap());
-        app.links.push(LinkSpec {
-            from: "basket".parse().unwrap(),
-            contract: "example:shop/pricing".parse().unwrap(),
-            to: "pricing".parse().unwrap(),
-        });
-        for (host, path, component) in
-            [(None, "/", "any"), (Some("h"), "/", "host"), (None, "/a", "a")]
-        {
-            app.http.push(HttpRoute {
-                host: host.map(Into::into),
-                path: path.into(),
-                component: component.parse().unwrap(),
-            });
-        }
-        let key = SigningKey::from_seed([1; 32]).unwrap();
-        let about = RecordKey::App(app.name.clone());
-        let at = Hlc { millis: 1, counter: 0 };
-        Table::new([&Record::sign(&key, about, at, RecordBody::App(Box::new(app))).unwrap()])
-    }
-
-    #[test]
-    fn the_most_exact_route_answers() {
-        let table = table();
-        let route = |host, path| table.route(host, path).unwrap().to_string();
-        assert_eq!(route("x", "/b"), "shop/any");
-        assert_eq!(route("x", "/a/b"), "shop/a");
-        assert_eq!(route("h", "/a/b"), "shop/host");
-    }
-
-    #[test]
-    fn a_component_may_call_what_it_is_linked_to_and_nothing_else() {
-        let table = table();
-        let id = |text: &str| text.parse::<ComponentId>().unwrap();
-        let contract = "example:shop/pricing@0.1.0".parse().unwrap();
-        let basket = Source::Component(id("shop/basket"));
-        table.check_call(&basket, &id("shop/pricing"), &contract).unwrap();
-        let other = "example:shop/other@0.1.0".parse().unwrap();
-        for (source, target, contract) in [
-            (&basket, "shop/any", &contract),
-            (&basket, "shop/pricing", &other),
-            (&Source::Component(id("shop/pricing")), "shop/pricing", &contract),
-            (&Source::Gateway, "shop/pricing", &contract),
-        ] {
-            let refused = table.check_call(source, &id(target), contract).unwrap_err();
-            assert_eq!(refused.kind, ErrorKind::NotAllowed);
-        }
-        table.check_call(&Source::Gateway, &id("shop/any"), &contract).unwrap();
-    }
-
-    #[test]
-    fn what_is_not_declared_is_named() {
-        let table = table();
-        let error = table.target(&"none/x".parse().unwrap()).err().unwrap();
-        assert!(error.message.contains("`none`"));
-        let error = table
-            .link(&"shop/basket".parse().unwrap(), &"a:b/c@1.0.0".parse().unwrap())
-            .unwrap_err();
-        assert!(error.message.contains("contract = \"a:b/c\""), "{error}");
-    }
-}
+mod tests;

@@ -57,7 +57,7 @@ fn describe_app(node: &Node, table: &Table, app: &App, view: &View) -> AppInfo {
             placed: placed.nodes,
             running: running(view, table, &id),
             shortfall: placed.reason.map(|reason| reason.to_string()),
-            failing: failing(view, &id),
+            failing: failing(view, table, &id),
             here: statuses.get(&id).cloned(),
             id,
         }
@@ -77,34 +77,23 @@ fn describe_app(node: &Node, table: &Table, app: &App, view: &View) -> AppInfo {
 }
 
 /// The nodes that are alive and say that they serve `id` as it is declared now.
-fn running(view: &View, table: &Table, id: &ComponentId) -> Vec<NodeId> {
-    let version = table.version(&id.app);
+pub(super) fn running(view: &View, table: &Table, id: &ComponentId) -> Vec<NodeId> {
+    let current = table.declaration(id);
     view.alive()
-        .filter(|node| version.is_some() && node.runs.components.get(id) == version.as_ref())
+        .filter(|node| current.is_some() && node.runs.components.get(id) == current.as_ref())
         .map(|node| node.id)
         .collect()
 }
 
-/// The nodes that are alive and say that they can't run `id`, and why.
-fn failing(view: &View, id: &ComponentId) -> BTreeMap<NodeId, String> {
-    view.alive().filter_map(|node| Some((node.id, node.runs.failing.get(id)?.clone()))).collect()
-}
-
-pub(super) fn links(node: &Node) -> LinksReply {
-    let table = node.table();
-    let view = node.mesh().map(|mesh| mesh.view()).unwrap_or_default();
-    let links = table.apps().flat_map(|app| {
-        app.links.iter().map(|link| {
-            let to = ComponentId::new(app.name.clone(), link.to.clone());
-            LinkInfo {
-                from: ComponentId::new(app.name.clone(), link.from.clone()),
-                contract: link.contract.clone(),
-                served_by: running(&view, &table, &to),
-                to,
-            }
-        })
-    });
-    LinksReply { links: links.collect() }
+/// The nodes that are alive and say that they can't run `id` as it is declared now, and why. What
+/// failed as it was declared before says nothing of it.
+fn failing(view: &View, table: &Table, id: &ComponentId) -> BTreeMap<NodeId, String> {
+    let current = table.declaration(id);
+    let failed = |node: &NodeView| {
+        let failure = node.runs.failing.get(id)?;
+        (Some(failure.declaration) == current).then(|| (node.id, failure.why.clone()))
+    };
+    view.alive().filter_map(failed).collect()
 }
 
 pub(super) fn metrics(node: &Node) -> MetricsReply {
