@@ -3,6 +3,7 @@
 mod apply;
 mod apps;
 mod call;
+mod config;
 mod demo;
 mod inspect;
 mod keys;
@@ -58,9 +59,12 @@ enum Verb {
     Apply(apply::Apply),
     /// Shows the declared apps, and where they run.
     Apps(apps::Apps),
-    /// Shows where imports go.
+    /// Shows where imports go, and sends them elsewhere.
     #[command(subcommand)]
     Link(links::LinkVerb),
+    /// Shows what components read as their configuration, and changes it.
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
     /// Calls a function of a component.
     Call(call::Call),
     /// Takes an app back.
@@ -118,6 +122,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Apply(verb) => done(verb.run().await),
             Verb::Apps(verb) => done(verb.run().await),
             Verb::Link(verb) => done(verb.run().await),
+            Verb::Config(verb) => done(verb.run().await),
             Verb::Call(verb) => done(verb.run().await),
             Verb::Rm(verb) => done(verb.run().await),
             Verb::Logs(verb) => done(verb.run().await),

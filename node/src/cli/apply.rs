@@ -10,7 +10,7 @@ use wattle_contracts::id::{AppName, Digest};
 use wattle_contracts::manifest::Manifest;
 
 use super::NodeArgs;
-use super::output::{print, print_json};
+use super::output::{notes, print, print_json};
 use crate::api::{ApplyReply, AppsReply, ArtifactReply, Client};
 use crate::daemon::{ApplyRequest, Status};
 
@@ -36,7 +36,7 @@ impl Apply {
         if self.node.json {
             return print_json(&reply);
         }
-        print(&format!("applied {}\n", reply.app))
+        print(&format!("applied {}\n{}", reply.app, notes(&reply.notes)))
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Verb;
+use crate::api::ChangeReply;
 
 /// Log lines go to standard error: what `WATTLE_LOG` names (tracing's filter syntax), else what
 /// matters to whoever runs a node; the other verbs answer and are quiet.
@@ -68,6 +69,37 @@ pub(super) fn labels(labels: &wattle_contracts::record::Labels) -> String {
     if pairs.is_empty() { "-".into() } else { pairs.join(",") }
 }
 
+/// A moment in milliseconds since the Unix epoch, as people write it (UTC). Days become a date by
+/// Howard Hinnant's `civil_from_days`.
+pub(super) fn when(millis: u64) -> String {
+    let (days, second) = (millis / 86_400_000, millis / 1000 % 86_400);
+    // Counted from the first of March of the year 0, in eras of 400 years.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Tells what a change has done.
+pub(super) fn changed(reply: &ChangeReply, what: &str, json: bool) -> Result<()> {
+    if json {
+        return print_json(reply);
+    }
+    let changed: String = reply.changed.iter().map(|one| format!("{what} {one}\n")).collect();
+    print(&(changed + &notes(&reply.notes)))
+}
+
+/// What whoever changed something should know.
+pub(super) fn notes(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("note: {note}\n")).collect()
+}
+
 /// The last characters of each node's id, which are enough to tell nodes apart.
 pub(super) fn short_ids(nodes: &[wattle_contracts::id::NodeId]) -> String {
     let ids: Vec<String> = nodes.iter().map(wattle_contracts::id::NodeId::short).collect();
@@ -77,6 +109,22 @@ pub(super) fn short_ids(nodes: &[wattle_contracts::id::NodeId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_its_date() {
+        for (seconds, date) in [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_782_399, "2000-02-28 23:59:59Z"),
+            (951_782_400, "2000-02-29 00:00:00Z"),
+            (951_868_800, "2000-03-01 00:00:00Z"),
+            (1_735_689_599, "2024-12-31 23:59:59Z"),
+            (4_107_542_400, "2100-03-01 00:00:00Z"),
+        ] {
+            assert_eq!(when(seconds * 1000 + 999), date);
+        }
+        // A clock from nowhere is shown, too.
+        assert!(when(u64::MAX).ends_with('Z'));
+    }
 
     #[test]
     fn columns_line_up() {
