@@ -14,7 +14,7 @@ use crate::paths;
 use crate::process::Process;
 use crate::publisher::Publisher;
 use crate::up::Up;
-use crate::view::{Apps, CallFailure, CallResult, Links, Metrics, Nodes};
+use crate::view::{Apps, CallFailure, CallResult, Config, Links, Metrics, Nodes};
 use crate::wait::{PATIENCE, eventually, holds};
 
 /// A node as a process of its own. It ends with this value.
@@ -148,6 +148,11 @@ impl TestNode {
     /// The links as it sees them.
     pub async fn links(&self) -> Links {
         self.json(["link", "ls"]).await
+    }
+
+    /// The configuration values as it sees them.
+    pub async fn config(&self) -> Config {
+        self.json(["config", "ls"]).await
     }
 
     /// Its counters.

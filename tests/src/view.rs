@@ -139,16 +139,52 @@ pub struct Links {
 }
 
 /// A link.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Link {
     /// Who imports.
     pub from: String,
     /// What.
     pub contract: String,
+    /// Its name.
+    pub name: String,
     /// Who serves it.
     pub to: String,
+    /// `manifest` or `record`.
+    pub origin: String,
+    /// The node through which it was written.
+    pub writer: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Where the app's own link would go.
+    pub instead_of: Option<String>,
     /// On which nodes.
     pub served_by: Vec<String>,
+}
+
+/// `wattle config ls`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    /// Every value of every component.
+    pub values: Vec<Value>,
+}
+
+/// A configuration value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Value {
+    /// Who reads it.
+    pub component: String,
+    /// Under which name.
+    pub name: String,
+    /// What it is.
+    pub value: String,
+    /// `manifest` or `record`.
+    pub origin: String,
+    /// The node through which it was written.
+    pub writer: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// What the app says in its place.
+    pub instead_of: Option<String>,
 }
 
 /// `wattle metrics`.
