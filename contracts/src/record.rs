@@ -48,7 +48,7 @@ pub enum RecordKey {
     /// An app.
     App(AppName),
     /// Where one import goes, whatever its app says.
-    Link(LinkKey),
+    Link(Box<LinkKey>),
     /// One configuration value, whatever its app says.
     Config(ConfigKey),
 }
@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_link_and_a_value_are_records_and_are_checked_as_such() {
-        let link_key = RecordKey::Link("shop/basket/example:shop/pricing/canary".parse().unwrap());
+        let link_key = "shop/basket/example:shop/pricing/canary".parse().unwrap();
+        let link_key = RecordKey::Link(Box::new(link_key));
         let config_key = RecordKey::Config("shop/basket/currency".parse().unwrap());
         assert_eq!(link_key.to_string(), "link/shop/basket/example:shop/pricing/canary");
         assert_eq!(config_key.to_string(), "config/shop/basket/currency");

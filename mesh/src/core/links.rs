@@ -12,11 +12,10 @@
 //! so it hardly grows with the number of links, be they many components' or one's; see
 //! `mesh/benches/links.rs`. The table is built anew when a record changes.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use semver::Version as Semver;
 use wattle_contracts::id::{ComponentId, ContractId, LinkName};
 use wattle_contracts::record::{App, Link, LinkKey, LinkOptions, LinkSpec, Version};
 
@@ -86,7 +85,7 @@ impl Links {
             links.push(from, contract, target);
         }
         for (place, (component, imports)) in links.components.iter_mut().enumerate() {
-            imports.sort_by(|one, other| one.rank().cmp(&other.rank()));
+            imports.sort_by(Import::before);
             links.places.insert(component.clone(), place);
         }
         links
@@ -184,8 +183,10 @@ impl Import {
         (self.contract.namespace(), self.contract.package(), self.contract.interface())
     }
 
-    fn rank(&self) -> ((&str, &str, Option<&str>), Reverse<Option<&Semver>>) {
-        (self.place(), Reverse(self.contract.version()))
+    /// The order in which imports are kept: by place, and there the highest version first.
+    fn before(&self, other: &Self) -> Ordering {
+        let versions = || other.contract.version().cmp(&self.contract.version());
+        self.place().cmp(&other.place()).then_with(versions)
     }
 }
 

@@ -153,7 +153,7 @@ impl Node {
         let records = self.mesh().map(|mesh| mesh.records()).unwrap_or_default();
         let by_hand = records.iter().filter_map(|record| match (&record.key, &record.body) {
             (RecordKey::Link(key), RecordBody::Link(link)) if key.from == id => {
-                Some((key, &**link, record.version))
+                Some((&**key, &**link, record.version))
             }
             _ => None,
         });

@@ -93,7 +93,7 @@ impl Node {
             ));
         }
         let body = RecordBody::Link(Box::new(Link { to, options }));
-        self.change(RecordKey::Link(key), body).await?;
+        self.change(RecordKey::Link(Box::new(key)), body).await?;
         Ok(notes)
     }
 
@@ -128,7 +128,7 @@ impl Node {
                 )));
             }
         };
-        self.change(RecordKey::Link(key), RecordBody::Tombstone).await?;
+        self.change(RecordKey::Link(Box::new(key)), RecordBody::Tombstone).await?;
         Ok(notes)
     }
 

@@ -45,7 +45,7 @@ impl Table {
                     apps.insert(name.clone(), (App::clone(app), version));
                 }
                 (RecordKey::Link(key), RecordBody::Link(link)) => {
-                    links.push((key, &**link, version))
+                    links.push((&**key, &**link, version))
                 }
                 (RecordKey::Config(key), RecordBody::Config(config)) => {
                     settings.insert(key, config, version);

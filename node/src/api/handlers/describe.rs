@@ -140,3 +140,43 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
     }
     counters
 }
+
+#[cfg(test)]
+mod tests {
+    use wattle_contracts::key::SigningKey;
+    use wattle_contracts::record::{Hlc, Record, RecordBody, RecordKey};
+    use wattle_mesh::net::{About, Failure, FoundBy, Load, Runs, Standing};
+
+    use super::*;
+
+    #[test]
+    fn what_failed_as_it_was_declared_before_is_not_told_of_what_is_declared_now() {
+        let id: ComponentId = "shop/basket".parse().unwrap();
+        let declared = |millis| {
+            let key = SigningKey::from_seed([1; 32]).unwrap();
+            let app = RecordBody::App(Box::new(App::new(id.app.clone())));
+            let about = RecordKey::App(id.app.clone());
+            Table::new([&Record::sign(&key, about, Hlc { millis, counter: 0 }, app).unwrap()])
+        };
+        let (before, now) = (declared(1), declared(2));
+        let declaration = before.declaration(&id).unwrap();
+        let failure = Failure { declaration, why: "out of memory".into() };
+        let node = NodeView {
+            id: NodeId::from_bytes([1; 32]),
+            is_self: false,
+            standing: Standing::Alive,
+            connected: true,
+            addresses: Vec::new(),
+            found_by: FoundBy::Peer,
+            rtt: None,
+            about: About::default(),
+            runs: Runs { failing: [(id.clone(), failure)].into(), ..Runs::default() },
+            load: Load::default(),
+        };
+        let view = View { nodes: [(node.id, node)].into() };
+        let told: Vec<String> = failing(&view, &before, &id).into_values().collect();
+        assert_eq!(told, ["out of memory"]);
+        assert!(failing(&view, &now, &id).is_empty());
+        assert!(failing(&view, &Table::default(), &id).is_empty());
+    }
+}

@@ -90,7 +90,7 @@ fn a_component_may_call_what_it_is_linked_to_and_nothing_else() {
 fn a_link_of_its_own_moves_what_a_component_may_call() {
     let key: LinkKey = "shop/basket/example:shop/pricing/default".parse().unwrap();
     let link = Link { to: id("sale/pricing"), options: LinkOptions::default() };
-    let put = |body| record(RecordKey::Link(key.clone()), 2, body);
+    let put = |body| record(RecordKey::Link(Box::new(key.clone())), 2, body);
     let put_link = put(RecordBody::Link(Box::new(link)));
     let contract = "example:shop/pricing@0.1.0".parse().unwrap();
     let basket = Source::Component(id("shop/basket"));
