@@ -57,7 +57,7 @@ enum Verb {
     Nodes(nodes::Nodes),
     /// Declares an app in the mesh.
     Apply(apply::Apply),
-    /// Shows the declared apps, and where they run.
+    /// Shows the declared apps, where they run, and why not where they should.
     Apps(apps::Apps),
     /// Shows where imports go, and sends them elsewhere.
     #[command(subcommand)]
