@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ComponentId, ContractId};
+use crate::id::{ComponentId, ContractId, NodeId};
 
 /// What kind of failure a call met. The names are the ones that people see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,6 +162,30 @@ pub struct CallHeader {
     pub encoding: Encoding,
     /// How many nodes this call has passed.
     pub hops: u8,
+    /// Where it is to be passed on to, when its caller can't reach the callee's node by itself.
+    pub relay: Option<Box<Relay>>,
+}
+
+/// The way of a call through other nodes than its caller's and its callee's.
+///
+/// Each node on the way writes down who handed the call to it, whom it has authenticated. So the
+/// callee's node knows by itself the last of them only; for the rest it has the word of those in
+/// between, each of which is a member of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// The node that is to answer the call.
+    pub to: NodeId,
+    /// The call's number, unlike those of all other calls of its caller that are under way: a node
+    /// that is passing it on already refuses it.
+    pub call: u64,
+    /// The nodes that the call has come from, the caller's first.
+    pub path: Vec<NodeId>,
+}
+
+impl Relay {
+    /// How many nodes may pass on one call: the common neighbour of caller and callee, and one
+    /// more if that one has just lost its own connection to the callee.
+    pub const MAX: usize = 2;
 }
 
 impl CallHeader {

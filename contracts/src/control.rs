@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::record::{Record, RecordKey, Version};
 
@@ -20,8 +21,35 @@ pub enum Control {
     Records(RecordMessage),
     /// Nodes that the sender knows, and where it reached them.
     Peers(Vec<PeerHint>),
-    /// The sender leaves on purpose; nobody need suspect it.
-    Goodbye,
+    /// The node that this fact names leaves on purpose; nobody need suspect it. It says so itself,
+    /// or somebody who heard it passes that on to those who did not.
+    Goodbye(Box<Fact>),
+    /// Whether somebody is there.
+    Probe(Probe),
+}
+
+/// A question whether a node is there, asked of it or of a third node (as in SWIM: Das, Gupta,
+/// Motivala, "SWIM: Scalable Weakly-consistent Infection-style Process Group Membership Protocol",
+/// 2002), and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Probe {
+    /// Are you there?
+    Ping {
+        /// Drawn at random by whoever asks.
+        nonce: u64,
+    },
+    /// Is `target` there? To be answered only if it is.
+    PingFor {
+        /// Drawn at random by whoever asks.
+        nonce: u64,
+        /// Whom to ask.
+        target: NodeId,
+    },
+    /// Yes.
+    Ack {
+        /// That of the question.
+        nonce: u64,
+    },
 }
 
 /// A node and addresses at which it may be reached, as multiaddresses in text.

@@ -78,6 +78,7 @@ fn header() -> Result<CallHeader, Box<dyn Error>> {
         function: "echo".into(),
         encoding: Encoding::Values,
         hops: 0,
+        relay: None,
     })
 }
 

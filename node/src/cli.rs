@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod inspect;
 mod keys;
+mod leave;
 mod links;
 mod logs;
 mod mesh;
@@ -55,6 +56,8 @@ enum Verb {
     Inspect(inspect::Inspect),
     /// Shows the nodes of the mesh.
     Nodes(nodes::Nodes),
+    /// Stops a node: it finishes the calls under way and tells the others that it leaves.
+    Leave(leave::Leave),
     /// Declares an app in the mesh.
     Apply(apply::Apply),
     /// Shows the declared apps, where they run, and why not where they should.
@@ -119,6 +122,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Sign(verb) => done(verb.run()),
             Verb::Inspect(verb) => done(verb.run()),
             Verb::Nodes(verb) => done(verb.run().await),
+            Verb::Leave(verb) => done(verb.run().await),
             Verb::Apply(verb) => done(verb.run().await),
             Verb::Apps(verb) => done(verb.run().await),
             Verb::Link(verb) => done(verb.run().await),

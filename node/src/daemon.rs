@@ -5,6 +5,7 @@ mod apply;
 mod calls;
 mod change;
 mod gateway;
+mod invoke;
 mod logs;
 mod node;
 mod outside;

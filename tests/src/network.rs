@@ -66,6 +66,31 @@ impl Network {
         namespace.ip("route add default via 10.77.0.254");
         Place { namespace, cable, bridge: Arc::clone(&self.bridge), address }
     }
+
+    /// Drops what `from` sends to `to`, and nothing else, from now on.
+    pub fn cut_one_way(&self, from: &Place, to: &Place) {
+        self.nft("add table bridge cut");
+        self.nft("add chain bridge cut forward { type filter hook forward priority 0; }");
+        let ports = format!("iifname {} oifname {}", from.cable, to.cable);
+        self.nft(&format!("add rule bridge cut forward {ports} drop"));
+    }
+
+    /// Drops what the two send each other.
+    pub fn cut_between(&self, one: &Place, other: &Place) {
+        self.cut_one_way(one, other);
+        self.cut_one_way(other, one);
+    }
+
+    /// Takes all cuts back.
+    pub fn heal(&self) {
+        self.nft("delete table bridge cut");
+    }
+
+    fn nft(&self, command: &str) {
+        let mut nft = Command::new("ip");
+        nft.args(["netns", "exec", &self.bridge.0, "nft", command]);
+        run(nft);
+    }
 }
 
 impl Default for Network {

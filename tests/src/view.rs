@@ -11,6 +11,21 @@ pub struct Nodes {
     pub mesh: String,
     /// Every known node, the one that answers among them.
     pub nodes: Vec<Node>,
+    /// Where others see a node otherwise than the one that answers.
+    pub differs: Vec<Difference>,
+}
+
+/// Two nodes that don't see a third alike.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Difference {
+    /// Who sees it otherwise.
+    pub by: String,
+    /// Who is seen.
+    pub of: String,
+    /// How the one that answers sees it.
+    pub here: String,
+    /// How the other does.
+    pub there: String,
 }
 
 /// A node as another sees it.
@@ -25,6 +40,12 @@ pub struct Node {
     pub standing: String,
     /// Whether there is a connection to it.
     pub connected: bool,
+    /// Through whom calls to it go.
+    pub via: Option<String>,
+    /// Whether it is heard and does not hear.
+    pub one_way: bool,
+    /// How it says that it sees the others.
+    pub sees: BTreeMap<String, String>,
     /// How it was found first.
     pub found_by: String,
     /// Its labels, which only come by gossip.
@@ -138,6 +159,15 @@ pub struct Links {
     pub links: Vec<Link>,
 }
 
+/// How calls along a link are made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LinkOptions {
+    /// What may be called more than once.
+    pub idempotent: Vec<String>,
+    /// After how long it is hedged.
+    pub hedge_millis: Option<u32>,
+}
+
 /// A link.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Link {
@@ -159,6 +189,8 @@ pub struct Link {
     pub instead_of: Option<String>,
     /// On which nodes.
     pub served_by: Vec<String>,
+    /// How calls along it are made.
+    pub options: LinkOptions,
 }
 
 /// `wattle config ls`.

@@ -4,6 +4,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
@@ -19,6 +20,11 @@ const DATAGRAM: usize = 65_535;
 pub struct Wires {
     /// The nodes' own addresses around which packets vanish. Nothing is reset, nobody is told.
     cut_off: Arc<Mutex<BTreeSet<SocketAddr>>>,
+    /// Of a thousand packets so many get lost.
+    lost: Arc<AtomicU32>,
+    /// What was drawn last: which packets get lost is the same in each run, as far as their order
+    /// is.
+    drawn: Arc<AtomicU64>,
 }
 
 /// The forwarder in front of one node.
@@ -44,14 +50,35 @@ impl Wires {
         self.cut_off.lock().unwrap().insert(wire.inside);
     }
 
+    /// Takes [`Wires::cut_off`] back for this node.
+    pub fn reconnect(&self, wire: &Wire) {
+        self.cut_off.lock().unwrap().remove(&wire.inside);
+    }
+
+    /// Loses so many of a thousand packets, chosen at random, from now on.
+    pub fn lose(&self, of_a_thousand: u32) {
+        self.lost.store(of_a_thousand, Ordering::Relaxed);
+    }
+
     /// Lets everything pass again.
     pub fn heal(&self) {
         self.cut_off.lock().unwrap().clear();
+        self.lose(0);
     }
 
     fn drops(&self, from: SocketAddr, to: SocketAddr) -> bool {
         let cut_off = self.cut_off.lock().unwrap();
-        cut_off.contains(&from) || cut_off.contains(&to)
+        cut_off.contains(&from) || cut_off.contains(&to) || self.loses_one()
+    }
+
+    fn loses_one(&self) -> bool {
+        let lost = self.lost.load(Ordering::Relaxed);
+        // SplitMix64 (Steele, Lea, Flood, 2014).
+        let mut x = self.drawn.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
+        x % 1000 < u64::from(lost)
     }
 }
 
@@ -142,6 +169,10 @@ mod tests {
         peer.send_to(b"lost", wire.outside()).await.unwrap();
         let lost = tokio::time::timeout(Duration::from_millis(50), node.recv_from(&mut buffer));
         assert!(lost.await.is_err());
+        wires.heal();
+        wires.lose(300);
+        let lost = (0..10_000).filter(|_| wires.loses_one()).count();
+        assert!((2_800..3_200).contains(&lost), "{lost}");
         wires.heal();
         peer.send_to(b"three", wire.outside()).await.unwrap();
         let (length, _) = node.recv_from(&mut buffer).await.unwrap();

@@ -131,20 +131,16 @@ fn limits(at: Text<'_>, raw: &RawLimits) -> Result<LimitSpec, ManifestError> {
                     .ok_or_else(|| at.error(text.span(), "expected a size such as \"64MiB\""))
             })
             .transpose()?,
-        time: raw
-            .time
-            .as_ref()
-            .map(|text| {
-                quantity(text.get_ref(), &[("ms", 1), ("s", 1_000), ("min", 60_000)])
-                    .map(Duration::from_millis)
-                    .ok_or_else(|| {
-                        at.error(text.span(), "expected a time such as \"500ms\" or \"10s\"")
-                    })
-            })
-            .transpose()?,
+        time: raw.time.as_ref().map(|text| time(at, text)).transpose()?,
         concurrency: positive(&raw.concurrency, "expected at least 1 call at once")?,
         reuse: positive(&raw.reuse, "expected at least 1 call for each instance")?,
     })
+}
+
+fn time(at: Text<'_>, text: &Spanned<String>) -> Result<Duration, ManifestError> {
+    quantity(text.get_ref(), &[("ms", 1), ("s", 1_000), ("min", 60_000)])
+        .map(Duration::from_millis)
+        .ok_or_else(|| at.error(text.span(), "expected a time such as \"500ms\" or \"10s\""))
 }
 
 /// A positive whole number followed by a unit.
@@ -238,20 +234,52 @@ impl Names<'_> {
         }
         let name = raw.name.as_ref().map(|name| parsed::<LinkName>(self.at, name)).transpose()?;
         let name = name.unwrap_or_default();
-        Ok(LinkSpec { from, contract, name, to, options: self.options(raw)? })
+        let options = self.options(raw, &to)?;
+        Ok(LinkSpec { from, contract, name, to, options })
     }
 
-    fn options(&self, raw: &RawLink) -> Result<LinkOptions, ManifestError> {
+    fn options(&self, raw: &RawLink, to: &LocalName) -> Result<LinkOptions, ManifestError> {
+        let (idempotent, hedge_millis) = self.repeats(raw, to)?;
         let weight = raw.weight.as_ref().map(|weight| *weight.get_ref());
         let options = LinkOptions {
             weight: weight.unwrap_or(LinkOptions::default_weight()),
             require: labels(self.at, &raw.require)?,
             prefer: labels(self.at, &raw.prefer)?,
+            idempotent,
+            hedge_millis,
         };
         // The labels were checked one by one: what is left is how many there are, or the weight.
         let place = raw.weight.as_ref().map_or(raw.from.span(), Spanned::span);
         options.check().map_err(|why| self.at.error(place, why))?;
         Ok(options)
+    }
+
+    /// What a link says of calls that may be made more than once.
+    fn repeats(
+        &self,
+        raw: &RawLink,
+        to: &LocalName,
+    ) -> Result<(Vec<String>, Option<u32>), ManifestError> {
+        for function in &raw.idempotent {
+            if self.providers.contains_key(to) {
+                let message = format!("`{to}` is a provider; its calls are never made again");
+                return Err(self.at.error(function.span(), message));
+            }
+            if function.get_ref().is_empty() || function.get_ref().contains(['#', '/', ' ']) {
+                let message = "expected the name of a function, such as \"price\"";
+                return Err(self.at.error(function.span(), message));
+            }
+        }
+        let functions: Vec<String> =
+            raw.idempotent.iter().map(|function| function.get_ref().clone()).collect();
+        let Some(text) = &raw.hedge else { return Ok((functions, None)) };
+        if functions.is_empty() {
+            let message = "a hedged call may run twice: name the functions for which that is \
+                           harmless as `idempotent`";
+            return Err(self.at.error(text.span(), message));
+        }
+        let millis = u32::try_from(time(self.at, text)?.as_millis()).unwrap_or(u32::MAX);
+        Ok((functions, Some(millis)))
     }
 
     fn route(&self, raw: &RawRoute) -> Result<HttpRoute, ManifestError> {

@@ -65,6 +65,9 @@ pub(super) struct RawLink {
     pub(super) require: BTreeMap<Text, Text>,
     #[serde(default)]
     pub(super) prefer: BTreeMap<Text, Text>,
+    #[serde(default)]
+    pub(super) idempotent: Vec<Text>,
+    pub(super) hedge: Option<Text>,
 }
 
 #[derive(Deserialize)]

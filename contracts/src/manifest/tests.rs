@@ -101,6 +101,48 @@ fn what_makes_no_sense_is_refused() {
     assert!(parse("app = \"x\"").unwrap_err().message.contains("neither"));
 }
 
+const SHOP: &str = r#"app = "shop"
+
+[component.basket]
+wasm = "basket.wasm"
+
+[component.pricing]
+wasm = "pricing.wasm"
+
+[provider.counts]
+contract = "wasi:keyvalue"
+
+[[link]]
+from = "basket"
+contract = "example:shop/pricing"
+to = "pricing"
+idempotent = ["price", "catalogue"]
+hedge = "50ms"
+"#;
+
+#[test]
+fn a_link_says_what_may_be_called_again() {
+    let link = &parse(SHOP).unwrap().links[0];
+    assert_eq!(link.options.idempotent, ["price", "catalogue"]);
+    assert_eq!(link.options.hedge_millis, Some(50));
+    for (from, to, place, part) in [
+        ("\"price\"", "\"\"", (16, 15), "name of a function"),
+        ("\"price\"", "\"a:b/c#price\"", (16, 15), "name of a function"),
+        ("idempotent = [\"price\", \"catalogue\"]\n", "", (16, 9), "harmless"),
+        ("\"50ms\"", "\"soon\"", (17, 9), "expected a time"),
+        (
+            "example:shop/pricing\"\nto = \"pricing",
+            "wasi:keyvalue\"\nto = \"counts",
+            (16, 15),
+            "provider",
+        ),
+    ] {
+        let error = parse(&SHOP.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((error.line, error.column), place, "{error}");
+        assert!(error.message.contains(part), "{error}");
+    }
+}
+
 #[test]
 fn a_link_may_have_a_name_a_weight_and_labels() {
     let link = "contract = \"wasi:keyvalue\"\nto = \"counts\"";

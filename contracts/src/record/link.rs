@@ -70,12 +70,19 @@ pub struct LinkOptions {
     /// Labels whose carriers are called as long as one of them can be.
     #[serde(default)]
     pub prefer: Labels,
+    /// The functions that may run more than once for one call, and so are tried again when no
+    /// answer comes.
+    #[serde(default)]
+    pub idempotent: Vec<String>,
+    /// A call of such a function that takes longer, in milliseconds, is made a second time
+    /// elsewhere, and the first answer counts.
+    #[serde(default)]
+    pub hedge_millis: Option<u32>,
 }
 
 impl Default for LinkOptions {
     fn default() -> Self {
-        let weight = Self::default_weight();
-        Self { weight, require: Labels::new(), prefer: Labels::new() }
+        Self::ONCE
     }
 }
 
@@ -84,6 +91,16 @@ impl LinkOptions {
     pub const MAX_WEIGHT: u32 = 1_000_000;
     /// How many labels one link may require, and how many it may prefer.
     pub const MAX_LABELS: usize = 16;
+    /// How many functions one link may name.
+    pub const MAX_FUNCTIONS: usize = 64;
+    /// Those of a link of which nothing is said: calls are made once, on any node.
+    pub const ONCE: Self = Self {
+        weight: Self::default_weight(),
+        require: Labels::new(),
+        prefer: Labels::new(),
+        idempotent: Vec::new(),
+        hedge_millis: None,
+    };
     /// The longest key or value of a label, in bytes.
     pub const MAX_LABEL: usize = 128;
 
@@ -116,7 +133,25 @@ impl LinkOptions {
                 ));
             }
         }
-        Ok(())
+        if self.idempotent.len() > Self::MAX_FUNCTIONS {
+            let (count, most) = (self.idempotent.len(), Self::MAX_FUNCTIONS);
+            return Err(format!("idempotent names {count} functions, where {most} may stand"));
+        }
+        let is_name = |name: &str| {
+            (1..=Self::MAX_LABEL).contains(&name.len()) && !name.contains(['#', '/', ' '])
+        };
+        if let Some(name) = self.idempotent.iter().find(|name| !is_name(name)) {
+            let name: String = name.chars().take(40).collect();
+            return Err(format!("idempotent: `{name}` is not the name of a function"));
+        }
+        match self.hedge_millis {
+            Some(0) => Err("a hedge waits at least a millisecond".into()),
+            Some(_) if self.idempotent.is_empty() => Err("a hedged call may run twice: name the \
+                                                         functions for which that is harmless as \
+                                                         `idempotent`"
+                .into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -158,6 +193,14 @@ mod tests {
         };
         let require = |require| LinkOptions { require, ..LinkOptions::default() };
         require(labels(16, 128)).check().unwrap();
+        let hedged = |idempotent: &[&str]| LinkOptions {
+            idempotent: idempotent.iter().map(|name| (*name).to_string()).collect(),
+            hedge_millis: Some(50),
+            ..LinkOptions::default()
+        };
+        hedged(&["price"]).check().unwrap();
+        assert!(hedged(&[]).check().unwrap_err().contains("harmless"));
+        assert!(hedged(&["a#b"]).check().unwrap_err().contains("name of a function"));
         let heavy = LinkOptions { weight: LinkOptions::MAX_WEIGHT + 1, ..LinkOptions::default() };
         for (options, part) in [
             (require(labels(17, 2)), "17 labels"),

@@ -193,6 +193,7 @@ mod tests {
                     function: "price".into(),
                     encoding: Encoding::Values,
                     hops: 1,
+                    relay: None,
                 }),
                 streams: false,
             },
@@ -223,7 +224,7 @@ mod tests {
 
     /// The format on the wire: when this changes, `VERSION` must.
     #[test]
-    fn the_bytes_are_those_of_version_1() {
+    fn the_bytes_are_those_of_version_2() {
         let mut bytes = Vec::new();
         call().encode(&mut bytes).unwrap();
         Frame {
@@ -234,9 +235,9 @@ mod tests {
         .unwrap();
         assert_eq!(hex::encode(&bytes), GOLDEN);
     }
-    const GOLDEN: &str = "500000004a0000fb2c0101fc0065cd1d0506000b73686f702f6261736b65740c\
+    const GOLDEN: &str = "510000004b0000fb2c0101fc0065cd1d0506000b73686f702f6261736b65740c\
         73686f702f70726963696e671a6578616d706c653a73686f702f70726963696e6740302e312e300570726963\
-        65000100617267730700000003000107016f6b";
+        6500010000617267730700000003000107016f6b";
 
     proptest! {
         #[test]

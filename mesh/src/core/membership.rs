@@ -1,10 +1,15 @@
 //! Who is in the mesh, and how well, as far as this node can tell.
 //!
-//! Evidence comes in (connections, gossip's word, goodbyes, signed facts, round trips), a
-//! [`Standing`] for each node comes out, and each change of one. Silence never removes a node:
-//! one that was admitted stays known, as [`Standing::Unreachable`] at worst, until it is heard
-//! again. That is the opposite of what gossip libraries do, which forget the dead after a grace,
-//! and with them every path back (memberlist issue 222, serf issue 605).
+//! Evidence comes in (connections, probes of its own and through third nodes, gossip's word,
+//! goodbyes, signed facts, round trips, what other nodes report), a [`Standing`] for each node
+//! comes out, and each change of one. Silence never removes a node: one that was admitted stays
+//! known, as [`Standing::Unreachable`] at worst, until it is heard again. That is the opposite of
+//! what gossip libraries do, which forget the dead after a grace, and with them every path back
+//! (memberlist issue 222, serf issue 605).
+//!
+//! Cuts are told apart: a node that answers through a third one is alive behind a partial cut
+//! ([`Membership::detours`] says whom to go through); one whose packets arrive while answers to
+//! them don't is behind a one-way cut ([`Membership::is_one_way`]).
 //!
 //! Facts are kept as their nodes signed them: who relays one can't change it, and an older one
 //! never replaces a newer.
@@ -14,6 +19,8 @@
 //! were admitted are bounded by the papers that the mesh's authority has signed.
 
 mod node;
+pub mod probe;
+pub mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -27,12 +34,18 @@ use wattle_contracts::id::NodeId;
 
 use super::time::Time;
 use node::Gossip;
+use probe::Probed;
+use reach::{Report, Seen};
 
 /// How many nodes are kept that were never admitted.
 pub const MAX_HINTED: usize = 1024;
 
 /// How many facts are kept of one node.
 pub const MAX_TOPICS: usize = 16;
+
+/// The topic of the fact by which a node says that it leaves. It holds until the node says
+/// anything later, or is connected again.
+pub const LEFT: &str = "left";
 
 /// The largest fact, in bytes of its body.
 pub const MAX_FACT: usize = 64 * 1024;
@@ -70,11 +83,18 @@ pub struct Config {
     /// How long after a connection broke gossip's word that the node lives may still be about the
     /// time before: longer than its failure detector takes.
     pub gossip_lags: Duration,
+    /// For how long a handshake that never ended, because the answers to it don't arrive, says
+    /// that a node is behind a one-way cut: longer than such a node waits between two.
+    pub knock_lasts: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { suspect_for: Duration::from_secs(10), gossip_lags: Duration::from_secs(20) }
+        Self {
+            suspect_for: Duration::from_secs(10),
+            gossip_lags: Duration::from_secs(20),
+            knock_lasts: Duration::from_secs(45),
+        }
     }
 }
 
@@ -96,6 +116,10 @@ pub enum Evidence {
     },
     /// It said over its own connection that it leaves.
     Goodbye(NodeId),
+    /// It was asked whether it is there, by this node or through another.
+    Probed(NodeId, Probed),
+    /// It began a handshake that did not end: it does not hear the answers.
+    Knocked(NodeId),
     /// A round trip to it was measured.
     RoundTrip(NodeId, Duration),
     /// A signed statement, from whoever relayed it.
@@ -160,11 +184,26 @@ impl Membership {
     pub fn handle(&mut self, now: Time, evidence: Evidence, out: &mut Vec<Change>) {
         match evidence {
             // This node knows itself best.
-            Evidence::Linked(id) | Evidence::Unlinked(id) | Evidence::Goodbye(id)
+            Evidence::Linked(id)
+            | Evidence::Unlinked(id)
+            | Evidence::Goodbye(id)
+            | Evidence::Probed(id, _)
+            | Evidence::Knocked(id)
                 if id == self.me => {}
             Evidence::Linked(id) => self.learn(now, id, out, |node| node.link(now)),
             Evidence::Unlinked(id) => self.learn(now, id, out, |node| node.unlink(now)),
             Evidence::Goodbye(id) => self.learn(now, id, out, Node::leave),
+            // Nobody is made known by a question about them.
+            Evidence::Probed(id, found) => {
+                if self.nodes.contains_key(&id) {
+                    self.learn(now, id, out, |node| node.probed(found));
+                }
+            }
+            Evidence::Knocked(id) => {
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.knocked(now);
+                }
+            }
             Evidence::RoundTrip(id, time) => {
                 if let Some(node) = self.nodes.get_mut(&id) {
                     node.measured(time);
@@ -204,9 +243,62 @@ impl Membership {
         self.nodes.get(&id)
     }
 
+    /// Whether a node tries to connect and does not hear the answers, so that the cut between here
+    /// and there is a one-way one.
+    pub fn is_one_way(&self, now: Time, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.is_one_way(now, self.config))
+    }
+
     /// Every known node, this one included, in the order of their ids.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
+    }
+
+    /// How this node sees the others: what it tells them. Of those with a connection, only the
+    /// ones that are `usable` are said to be reached: it may have come up only just now.
+    pub fn report(&self, now: Time, usable: impl Fn(NodeId) -> bool) -> Report {
+        let others = self.nodes.values().filter(|node| node.id() != self.me);
+        let seen = |node: &Node| match node.seen(now, self.config) {
+            Seen::Direct { .. } if !usable(node.id()) => Seen::Heard,
+            seen => seen,
+        };
+        Report::new(others.map(|node| (node.id(), seen(node))))
+    }
+
+    /// Through whom to reach the nodes that this one does not reach by itself: whoever has just
+    /// asked them on its behalf, else the nearest of those who report a connection to them.
+    pub fn detours(&self) -> BTreeMap<NodeId, NodeId> {
+        let neighbours: Vec<&Node> =
+            self.nodes.values().filter(|node| node.id() != self.me && node.answers()).collect();
+        let away = self.nodes.values().filter(|node| {
+            node.id() != self.me && !node.answers() && node.standing() != Standing::Left
+        });
+        away.filter_map(|node| {
+            let asked = match node.found() {
+                Some(Probed::Via(relay)) => neighbours.iter().find(|near| near.id() == relay),
+                // The connection is the better guess while nobody else has heard it either.
+                _ if node.is_linked() => return None,
+                _ => None,
+            };
+            let relay = asked.map(|near| near.id()).or_else(|| {
+                let way = |near: &&Node| {
+                    let rest = near.report()?.direct(node.id())?;
+                    Some((
+                        near.round_trip().unwrap_or(Duration::MAX).saturating_add(rest),
+                        near.id(),
+                    ))
+                };
+                neighbours.iter().filter_map(way).min().map(|(_, relay)| relay)
+            });
+            relay.map(|relay| (node.id(), relay))
+        })
+        .collect()
+    }
+
+    /// The round trip to `node` by way of `relay`, as far as both tell.
+    pub fn round_trip_through(&self, relay: NodeId, node: NodeId) -> Option<Duration> {
+        let relay = self.nodes.get(&relay)?;
+        Some(relay.round_trip()?.saturating_add(relay.report()?.direct(node)?))
     }
 
     fn learn(
@@ -242,6 +334,10 @@ impl Membership {
             Some("it is too large")
         } else if is_new_topic && topics >= MAX_TOPICS {
             Some("that node speaks on too many topics")
+        } else if topic == reach::TOPIC
+            && !fact.statement::<Report>().is_ok_and(|report| report.is_bounded())
+        {
+            Some("it is no report of who is reached")
         } else if !fact.is_genuine() {
             Some("the node that it names did not sign it")
         } else {

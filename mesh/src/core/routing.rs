@@ -9,6 +9,7 @@
 //! 2. **The nearest**: those whose round trip is at most one and a half times the shortest one, or
 //!    at most [`NEAR`] longer. So all of a local network is equally near, and a call crosses a
 //!    wide one only if it must. A round trip that is not known counts as longer than any that is.
+//!    One through a third node counts as [`DETOUR`] longer: it costs that node work.
 //! 3. **The idler of two**: of two drawn at random, the one with fewer calls under way
 //!    (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001). What a node
 //!    reports is old by then, and alone would send everybody to the same idle node; so the calls
@@ -23,6 +24,7 @@
 //! Bound: [`MAX_PEERS`] nodes are remembered, and only those with a call under way or a fault.
 
 mod link;
+pub mod relay;
 
 pub use link::{Share, carries, draw, narrow};
 
@@ -38,6 +40,9 @@ use crate::core::time::Time;
 /// How much longer than the shortest a round trip may be and still count as near.
 pub const NEAR: Duration = Duration::from_millis(1);
 
+/// What is added to the round trip to a node that is reached through another one.
+pub const DETOUR: Duration = Duration::from_millis(10);
+
 /// How many faults in a row open a breaker.
 pub const FAULTS_TO_OPEN: u32 = 3;
 
@@ -51,14 +56,16 @@ pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// breaker stays closed.
 pub const MAX_PEERS: usize = 4096;
 
-/// A node, other than this one, that could answer a call. One that drains, or has no connection,
-/// is no candidate.
+/// A node, other than this one, that could answer a call. One that drains, or that is reached
+/// neither by itself nor through another, is no candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
     /// The node.
     pub node: NodeId,
     /// The round trip to it, where it has been measured.
     pub rtt: Option<Duration>,
+    /// Whether it is reached through another node only ([`relay`]).
+    pub detour: bool,
     /// How many calls of the target are under way there, by its last report.
     pub busy: u32,
 }
@@ -166,6 +173,14 @@ impl Router {
         self.drop_if_blank(node);
     }
 
+    /// Notes that another node has answered a call that `node` was asked first, and has not answered
+    /// in the time that it usually takes: three times in a row, and others are asked first.
+    pub fn outpaced(&mut self, now: Time, node: NodeId) {
+        if let Some(peer) = self.peer_mut(node) {
+            peer.breaker.fault(now);
+        }
+    }
+
     /// Notes that `node` is back by other evidence than a call, such as a new connection: closes
     /// its breaker.
     pub fn reconnected(&mut self, node: NodeId) {
@@ -269,7 +284,8 @@ impl Breaker {
 }
 
 fn distance(candidate: &Candidate) -> Duration {
-    candidate.rtt.unwrap_or(Duration::MAX)
+    let detour = if candidate.detour { DETOUR } else { Duration::ZERO };
+    candidate.rtt.unwrap_or(Duration::MAX).saturating_add(detour)
 }
 
 /// Two different positions below `count`, in random order; the same twice if there is only one.

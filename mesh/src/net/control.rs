@@ -7,7 +7,8 @@ use futures::io::{ReadHalf, WriteHalf};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::Stream;
 use tokio::sync::mpsc;
-use wattle_contracts::control::{Control, MAX_CONTROL, PeerHint, RecordMessage};
+use wattle_contracts::control::{Control, MAX_CONTROL, PeerHint, Probe, RecordMessage};
+use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::wire::{self, WireError};
 
@@ -46,7 +47,8 @@ impl Ended {
 #[derive(Debug)]
 pub(super) enum Said {
     Peers(Vec<PeerHint>),
-    Goodbye,
+    Goodbye(Box<Fact>),
+    Probe(Probe),
 }
 
 /// Where the messages of peers go.
@@ -84,7 +86,10 @@ async fn read(peer: NodeId, mut stream: ReadHalf<Stream>, inbound: &Inbound) -> 
             // Here the peer has to wait: a lost answer costs a whole round of comparison.
             Control::Records(message) => inbound.records.send((peer, message)).await.is_err(),
             Control::Peers(hints) => inbound.driver.try_send((peer, Said::Peers(hints))).is_err(),
-            Control::Goodbye => inbound.driver.send((peer, Said::Goodbye)).await.is_err(),
+            Control::Goodbye(fact) => {
+                inbound.driver.send((peer, Said::Goodbye(fact))).await.is_err()
+            }
+            Control::Probe(probe) => inbound.driver.try_send((peer, Said::Probe(probe))).is_err(),
             // Of a version to come. An unknown number is malformed; this is a known one.
             _ => false,
         };

@@ -4,15 +4,17 @@ mod census;
 mod connections;
 mod dialling;
 mod events;
+mod probing;
 mod start;
+mod stop;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use libp2p::Multiaddr;
-use libp2p::swarm::{ConnectionId, Swarm};
+use libp2p::swarm::Swarm;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -35,13 +37,11 @@ use crate::core::time::Time;
 use census::Census;
 use connections::{Connections, StreamEnd};
 use dialling::Dialling;
+use probing::Probing;
 pub(super) use start::start;
 
 /// Nodes that are told to a peer at once.
 const MAX_HINTS: usize = 128;
-
-/// How long the last words to the peers may take.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What the handle asks for.
 #[derive(Debug)]
@@ -80,6 +80,7 @@ pub(super) struct Driver {
     remember: watch::Sender<Vec<(NodeId, Vec<Multiaddr>)>>,
     /// When the peers were last told of each other.
     told: Time,
+    probing: Probing,
 }
 
 /// What wakes the driver besides the swarm.
@@ -116,7 +117,10 @@ impl Driver {
                 command = inputs.commands.recv() => match command {
                     Some(Command::OpenArtifact { node, answer }) => self.open_artifact(node, answer),
                     Some(Command::Say(said)) => self.say(*said),
-                    Some(Command::Stop(done)) => break Some(done),
+                    Some(Command::Stop(done)) => {
+                        self.say_goodbye().await;
+                        break Some(done);
+                    }
                     None => break None,
                 },
             }
@@ -136,6 +140,8 @@ impl Driver {
         self.dial_due(now);
         self.tell_peers(now);
         self.census.tick(now);
+        self.probe(now);
+        self.say_reach(now);
         self.publish();
     }
 
@@ -156,11 +162,8 @@ impl Driver {
     fn on_said(&mut self, from: NodeId, said: control::Said) {
         let now = self.now();
         match said {
-            control::Said::Goodbye => {
-                tracing::info!(node = %from, "a node leaves");
-                self.census.goodbye(now, from);
-                self.close_soon(|_, node| node == from);
-            }
+            control::Said::Goodbye(fact) => self.on_goodbye(now, from, *fact),
+            control::Said::Probe(probe) => return self.on_probe(now, from, probe),
             control::Said::Peers(hints) => {
                 for PeerHint { node, addresses } in hints.into_iter().take(MAX_HINTS) {
                     let addresses: Vec<Multiaddr> = addresses
@@ -262,33 +265,13 @@ impl Driver {
             });
         }
         let (peers, own) = (&self.peers, self.reachable_at());
-        let view = self.census.view(&self.dialling, |node| peers.link(node).is_some(), &own);
+        if self.census.has_changed() {
+            peers.set_detours(self.census.detours());
+        }
+        let now = self.now();
+        let view = self.census.view(now, &self.dialling, |node| peers.link(node).is_some(), &own);
         if let Some(view) = view {
             self.view.send_replace(Arc::new(view));
-        }
-    }
-
-    /// Says the last words, and closes.
-    async fn stop(&mut self) {
-        // Without its queue, each control stream's writer sends what is left, and ends. The peers
-        // then close, when they have every answer.
-        self.peers.clear();
-        self.connections.hush();
-        if tokio::time::timeout(GOODBYE, self.until_closed()).await.is_err() {
-            let ids: Vec<ConnectionId> = self.connections.ids().collect();
-            for id in ids {
-                self.swarm.close_connection(id);
-            }
-            let _ = tokio::time::timeout(GOODBYE, self.until_closed()).await;
-        }
-    }
-
-    async fn until_closed(&mut self) {
-        while self.swarm.network_info().connection_counters().num_established() > 0 {
-            tokio::select! {
-                _ = self.swarm.select_next_some() => {}
-                Some(_) = self.streams.join_next() => {}
-            }
         }
     }
 }

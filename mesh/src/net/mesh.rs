@@ -8,7 +8,6 @@ use bytes::Bytes;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
-use wattle_contracts::control::Control;
 use wattle_contracts::id::{Digest, MeshId, NodeId};
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
 
@@ -19,8 +18,9 @@ use super::driver::{self, Command};
 use super::error::{FetchError, MeshError, PutError, SayError};
 use super::gossip::Speaker;
 use super::metrics::{Metrics, MetricsSnapshot};
-use super::peers::Peers;
+use super::peers::{Peers, Way};
 use super::records::{Put, Records};
+use super::relay::Relays;
 use super::service::{RecordStore, Reply, Service};
 use super::statement::{About, AboutFact, Load, Runs, Topic};
 use super::view::View;
@@ -42,6 +42,7 @@ pub(super) struct Inner {
     pub(super) peers: Arc<Peers>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) service: Arc<dyn Service>,
+    pub(super) relays: Arc<Relays>,
     pub(super) speaker: Arc<Speaker>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) puts: mpsc::Sender<Put>,
@@ -79,8 +80,8 @@ impl Mesh {
         self.inner.listening.borrow().clone()
     }
 
-    /// Calls a component or provider on node `to`; on this node, without a detour. Dropping the
-    /// future gives the call up, and the callee stops. No later than `header.time_left` from now
+    /// Calls a component or provider on node `to`; on this node, without a detour; through a common
+    /// neighbour, where the two don't reach each other. Dropping the future gives the call up, and the callee stops. No later than `header.time_left` from now
     /// there is an answer or an error.
     pub async fn call(
         &self,
@@ -113,20 +114,26 @@ impl Mesh {
         if self.inner.leaving.load(Ordering::Relaxed) {
             return Err(CallError::new(ErrorKind::Unreachable, "this node is shutting down"));
         }
-        let link = match self.inner.peers.link(to) {
-            Some(link) => link,
+        let way = match self.inner.peers.way(to) {
+            Some(way) => way,
             None => {
                 let asked = Instant::now();
                 let patience = header.time_left.min(self.inner.timing.dial_wait);
-                let link = self.inner.peers.link_soon(to, patience).await;
+                let way = self.inner.peers.way_soon(to, patience).await;
                 header.time_left = header.time_left.saturating_sub(asked.elapsed());
-                link.ok_or_else(|| {
+                way.ok_or_else(|| {
                     let text = format!("there is no connection to {to}; the call was not begun");
                     CallError::new(ErrorKind::Unreachable, text)
                 })?
             }
         };
-        link.call(header, payload, body).await
+        match way {
+            Way::Direct(link) => link.call(header, payload, body).await,
+            Way::Through(link) => {
+                header.relay = Some(Box::new(self.inner.relays.first(to)));
+                link.call(header, payload, body).await
+            }
+        }
     }
 
     /// Fetches an artifact of at most `limit` bytes from node `from`. What is read from it is
@@ -223,9 +230,6 @@ impl Mesh {
         };
         if tokio::time::timeout(drain, idle).await.is_err() {
             tracing::warn!(?drain, "calls are still under way; leaving nevertheless");
-        }
-        for node in self.inner.peers.connected() {
-            self.inner.peers.tell(node, Control::Goodbye);
         }
         let (done, stopped) = oneshot::channel();
         if self.inner.commands.send(Command::Stop(done)).await.is_ok() {

@@ -66,6 +66,13 @@ counters! {
     facts_refused,
     /// Control messages dropped because a peer's queue was full.
     control_dropped,
+    /// Calls of this node that went through another one, because their target is not reached
+    /// directly.
+    calls_detoured,
+    /// Calls of others that were passed on here.
+    calls_relayed,
+    /// Calls of others that were not passed on: over their limit, or going round.
+    relays_refused,
     /// Records taken over from peers.
     records_taken,
     /// Records from peers that were refused.

@@ -34,6 +34,30 @@ struct Table {
     gossip: BTreeMap<SocketAddr, NodeId>,
     /// Nodes to which a dial is under way.
     dialling: BTreeSet<NodeId>,
+    /// Through whom the nodes are reached that this one does not reach by itself.
+    detours: BTreeMap<NodeId, NodeId>,
+}
+
+/// The way to a node.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Over a connection of this node's own.
+    Direct(Arc<Link>),
+    /// Over the connection to another node, which is asked to pass on what is for that one.
+    Through(Arc<Link>),
+}
+
+impl Table {
+    fn way(&self, node: NodeId) -> Option<Way> {
+        let link = |node| self.peers.get(&node).map(|peer| peer.link.clone());
+        // Usually there is none at all.
+        if !self.detours.is_empty()
+            && let Some(link) = self.detours.get(&node).and_then(|relay| link(*relay))
+        {
+            return Some(Way::Through(link));
+        }
+        link(node).map(Way::Direct)
+    }
 }
 
 impl Peers {
@@ -45,14 +69,19 @@ impl Peers {
         self.read().peers.get(&node).map(|peer| peer.link.clone())
     }
 
-    /// The link to `node`; if a dial is under way, also one that comes up within `patience`.
-    pub(super) async fn link_soon(&self, node: NodeId, patience: Duration) -> Option<Arc<Link>> {
+    /// How to reach `node` now.
+    pub(super) fn way(&self, node: NodeId) -> Option<Way> {
+        self.read().way(node)
+    }
+
+    /// The same; if a dial is under way, also one that comes up within `patience`.
+    pub(super) async fn way_soon(&self, node: NodeId, patience: Duration) -> Option<Way> {
         let mut changes = self.changes.subscribe();
         let wait = async {
             loop {
                 changes.borrow_and_update();
-                if let Some(link) = self.link(node) {
-                    return Some(link);
+                if let Some(way) = self.way(node) {
+                    return Some(way);
                 }
                 if !self.read().dialling.contains(&node) || changes.changed().await.is_err() {
                     return None;
@@ -104,6 +133,15 @@ impl Peers {
             }
         }
         drop(table);
+        self.changed();
+    }
+
+    /// Goes through these nodes, each to the one before it, instead of over its own connection.
+    pub(super) fn set_detours(&self, detours: BTreeMap<NodeId, NodeId>) {
+        if self.read().detours == detours {
+            return;
+        }
+        self.table.write().unwrap_or_else(PoisonError::into_inner).detours = detours;
         self.changed();
     }
 

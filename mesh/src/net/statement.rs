@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use wattle_contracts::id::{ComponentId, Digest};
 use wattle_contracts::record::{Hlc, Labels};
 
+use crate::core::membership::{LEFT, reach};
+
 /// What a node is. Changes rarely.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct About {
@@ -76,16 +78,23 @@ pub(super) enum Topic {
     About,
     Runs,
     Load,
+    /// Whom it reaches.
+    Reach,
+    /// That it leaves. Not gossiped: who leaves tells its peers.
+    Left,
 }
 
 impl Topic {
-    pub(super) const ALL: [Topic; 3] = [Topic::About, Topic::Runs, Topic::Load];
+    /// Those that are gossiped.
+    pub(super) const GOSSIPED: [Topic; 4] = [Topic::About, Topic::Runs, Topic::Load, Topic::Reach];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Topic::About => "about",
             Topic::Runs => "runs",
             Topic::Load => "load",
+            Topic::Reach => reach::TOPIC,
+            Topic::Left => LEFT,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a node knows of the nodes of its mesh, at one moment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
@@ -8,12 +9,20 @@ use wattle_contracts::id::NodeId;
 
 use super::statement::{About, Load, Runs};
 pub use crate::core::membership::Standing;
+pub use crate::core::membership::reach::{Report, Seen};
 
 /// Every known node, this one included.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// The nodes, by id.
     pub nodes: BTreeMap<NodeId, NodeView>,
+}
+
+impl NodeView {
+    /// Whether calls can be sent to it: directly, or through another node.
+    pub fn is_reachable(&self) -> bool {
+        self.connected || self.via.is_some()
+    }
 }
 
 impl View {
@@ -44,6 +53,13 @@ pub struct NodeView {
     pub standing: Standing,
     /// Whether this node has a connection to it now.
     pub connected: bool,
+    /// The node through which calls to it go, where this one does not reach it by itself and a
+    /// common neighbour does.
+    pub via: Option<NodeId>,
+    /// Whether its packets arrive here while it does not hear the answers.
+    pub one_way: bool,
+    /// How it says that it sees the others.
+    pub sees: Option<Arc<Report>>,
     /// Where it is reached.
     pub addresses: Vec<Multiaddr>,
     /// How this node first heard of it.

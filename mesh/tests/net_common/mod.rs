@@ -135,6 +135,7 @@ pub fn header(function: &str) -> CallHeader {
         function: function.into(),
         encoding: Encoding::Message,
         hops: 0,
+        relay: None,
     }
 }
 
@@ -172,6 +173,8 @@ pub struct Echo {
     /// What is really there, where it is not what was asked for.
     pub forged: Mutex<BTreeMap<Digest, Bytes>>,
     pub calls: AtomicUsize,
+    /// The nodes that the last call has come from, as far as it says so.
+    pub path: Mutex<Vec<NodeId>>,
 }
 
 impl Default for Echo {
@@ -181,6 +184,7 @@ impl Default for Echo {
             artifacts: Mutex::default(),
             forged: Mutex::default(),
             calls: AtomicUsize::new(0),
+            path: Mutex::default(),
         }
     }
 }
@@ -203,6 +207,7 @@ impl Service for Echo {
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        *self.path.lock().unwrap() = header.relay.map(|relay| relay.path).unwrap_or_default();
         match header.function.as_str() {
             "echo" => Ok(Reply { payload, body }),
             "who" => Ok(Reply::new(from.to_string())),

@@ -51,6 +51,7 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/calls", post(call))
         .route("/v1/logs", get(logs))
         .route("/v1/metrics", get(metrics))
+        .route("/v1/leave", post(leave))
         .fallback(async || failure(StatusCode::NOT_FOUND, "the API has no such path"))
         .layer(DefaultBodyLimit::max(MAX_ARTIFACT))
         .with_state(Shared { node, stop })
@@ -73,6 +74,11 @@ async fn apps(State(shared): State<Shared>) -> Json<AppsReply> {
 
 async fn metrics(State(shared): State<Shared>) -> Json<MetricsReply> {
     Json(describe::metrics(&shared.node))
+}
+
+async fn leave(State(shared): State<Shared>) -> Json<LeaveReply> {
+    shared.node.leave();
+    Json(LeaveReply { node: shared.node.id() })
 }
 
 async fn artifact(

@@ -32,6 +32,21 @@ impl From<CallError> for ApiError {
 pub(crate) struct NodesReply {
     pub(crate) mesh: String,
     pub(crate) nodes: Vec<NodeInfo>,
+    /// Where another node sees one otherwise than the node that answers.
+    pub(crate) differs: Vec<Difference>,
+}
+
+/// Two nodes that don't see a third alike.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Difference {
+    /// The node that sees it otherwise.
+    pub(crate) by: NodeId,
+    /// The node that is seen.
+    pub(crate) of: NodeId,
+    /// How the node that answers sees it.
+    pub(crate) here: String,
+    /// How the other does.
+    pub(crate) there: String,
 }
 
 /// One node.
@@ -44,6 +59,13 @@ pub(crate) struct NodeInfo {
     /// `alive`, `suspect`, `unreachable` or `left`.
     pub(crate) standing: String,
     pub(crate) connected: bool,
+    /// Through whom calls to it go, where it is not reached directly.
+    pub(crate) via: Option<NodeId>,
+    /// Whether its packets arrive while it does not hear the answers.
+    pub(crate) one_way: bool,
+    /// How it says that it sees the others: `direct`, `relayed`, `one-way`, `heard-of`, `suspect`,
+    /// `unreachable` or `left`.
+    pub(crate) sees: BTreeMap<NodeId, String>,
     /// The measured round trip, in microseconds.
     pub(crate) rtt_micros: Option<u64>,
     pub(crate) addresses: Vec<String>,
@@ -195,6 +217,12 @@ pub(crate) struct CallRequest {
 pub(crate) struct CallReply {
     /// WAVE text.
     pub(crate) result: String,
+}
+
+/// What `POST /v1/leave` answers: the node finishes the calls under way, says goodbye and ends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LeaveReply {
+    pub(crate) node: NodeId,
 }
 
 /// What is counted on a node since it started.

@@ -43,6 +43,13 @@ pub(super) struct Put {
     /// A label whose carriers are called as long as one can be. May be said several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     prefer: Vec<(String, String)>,
+    /// A function that may run more than once for one call, and so is tried again when no answer
+    /// comes. May be said several times.
+    #[arg(long, value_name = "FUNCTION")]
+    idempotent: Vec<String>,
+    /// Ask a second node if such a call takes longer, in milliseconds.
+    #[arg(long, value_name = "MS")]
+    hedge: Option<u32>,
     /// Put it although the source or the target is not known here (yet).
     #[arg(long)]
     ahead: bool,
@@ -125,6 +132,8 @@ impl Put {
             weight: self.weight,
             require: self.require.into_iter().collect(),
             prefer: self.prefer.into_iter().collect(),
+            idempotent: self.idempotent,
+            hedge_millis: self.hedge,
         };
         let request = LinkRequest { to, options, ahead: self.ahead };
         let client = self.node.client();
@@ -187,6 +196,10 @@ fn options(options: &LinkOptions) -> String {
     };
     say("require", &options.require);
     say("prefer", &options.prefer);
+    if !options.idempotent.is_empty() {
+        words.push(format!("idempotent {}", options.idempotent.join(",")));
+    }
+    words.extend(options.hedge_millis.map(|millis| format!("hedge {millis} ms")));
     if words.is_empty() { "-".into() } else { words.join("; ") }
 }
 
@@ -198,7 +211,7 @@ mod tests {
     fn only_what_is_said_of_a_link_is_shown() {
         assert_eq!(options(&LinkOptions::default()), "-");
         let require = [("zone".to_string(), "a".to_string())].into();
-        let some = LinkOptions { weight: 0, require, prefer: Labels::new() };
+        let some = LinkOptions { weight: 0, require, ..LinkOptions::default() };
         assert_eq!(options(&some), "weight 0; require zone=a");
     }
 

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::NodeArgs;
 use super::output::{labels, print, print_json, table};
-use crate::api::{NodeInfo, NodesReply};
+use crate::api::{Difference, NodeInfo, NodesReply};
 
 #[derive(Args)]
 pub(super) struct Nodes {
@@ -21,15 +21,40 @@ impl Nodes {
         }
         let rows: Vec<_> = reply.nodes.iter().map(row).collect();
         let header = ["NODE", "STANDING", "RTT", "LABELS", "RUNS", "HTTP", "ADDRESS"];
-        print(&format!("{}\n{}", reply.mesh, table(header, &rows)))
+        print(&format!("{}\n{}{}", reply.mesh, table(header, &rows), reach(&reply)))
     }
 }
 
+/// Who reaches whom, and where others see something else than this node, unless all is well.
+fn reach(reply: &NodesReply) -> String {
+    let members = || reply.nodes.iter().filter(|node| node.standing != "left");
+    let whole = members().all(|from| {
+        let reaches = |to: &NodeInfo| from.sees.get(&to.id).is_some_and(|seen| seen == "direct");
+        from.sees.is_empty() || members().all(|to| to.id == from.id || reaches(to))
+    });
+    let mut text = String::new();
+    if !whole {
+        text.push_str("\nwho reaches whom:\n");
+        for from in members().filter(|node| !node.sees.is_empty()) {
+            let seen = from.sees.iter().map(|(to, seen)| format!("{} {seen}", to.short()));
+            let seen: Vec<String> = seen.collect();
+            text.push_str(&format!("  {}: {}\n", from.id.short(), seen.join(", ")));
+        }
+    }
+    for Difference { by, of, here, there } in &reply.differs {
+        let (by, of) = (by.short(), of.short());
+        text.push_str(&format!("{by} sees {of} as {there}, this node as {here}\n"));
+    }
+    text
+}
+
 fn row(node: &NodeInfo) -> [String; 7] {
-    let standing = match (node.is_self, node.connected) {
-        (true, _) => "this node".to_string(),
-        (false, true) => node.standing.clone(),
-        (false, false) => format!("{} (not connected)", node.standing),
+    let standing = match (&node.via, node.connected) {
+        _ if node.is_self => "this node".to_string(),
+        (Some(via), _) => format!("{} (via {})", node.standing, via.short()),
+        _ if node.one_way => format!("{} (it does not hear this node)", node.standing),
+        (None, true) => node.standing.clone(),
+        (None, false) => format!("{} (not connected)", node.standing),
     };
     let rtt = node.rtt_micros.map_or("-".into(), |rtt| match rtt {
         0..1000 => format!("{rtt} µs"),

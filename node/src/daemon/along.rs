@@ -67,7 +67,7 @@ impl Node {
         let Ok(wanted) = table.target(&link.to) else { return Vec::new() };
         let nodes = view.nodes.values().filter(|node| match node.is_self {
             true => self.serves_here(node, &link.to, &wanted),
-            false => node.connected && serves(node, &link.to, &wanted),
+            false => node.is_reachable() && serves(node, &link.to, &wanted),
         });
         routing::narrow(&link.options, nodes.collect(), |node| &node.about.labels)
     }

@@ -13,6 +13,7 @@ use wattle_contracts::record::Labels;
 use wattle_mesh::net::{Mesh, Records};
 use wattle_runtime::{CacheConfig, Engine, EngineConfig};
 
+use super::invoke::Repeats;
 use super::logs::Logs;
 use super::pace::Paces;
 use super::reach::Routes;
@@ -38,6 +39,7 @@ pub(crate) struct Node {
     running: Running,
     paces: Paces,
     routes: Routes,
+    repeats: Repeats,
     table: RwLock<Arc<Table>>,
     /// What the table was made of. Weak, so that the records need not be copied to be changed.
     known: Mutex<Weak<Records>>,
@@ -45,6 +47,8 @@ pub(crate) struct Node {
     mesh: OnceLock<Mesh>,
     /// Wakes the scheduler.
     reschedule: Notify,
+    /// Somebody has asked it to stop.
+    leave: Notify,
 }
 
 impl Node {
@@ -81,10 +85,12 @@ impl Node {
             running: Running::default(),
             paces: Paces::new(work),
             routes: Routes::new(),
+            repeats: Repeats::new(),
             table: RwLock::default(),
             known: Mutex::default(),
             mesh: OnceLock::new(),
             reschedule: Notify::new(),
+            leave: Notify::new(),
         };
         Ok((Arc::new(node), RecordTable::new(database)))
     }
@@ -144,6 +150,10 @@ impl Node {
         &self.routes
     }
 
+    pub(crate) fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
     /// The declared apps as they are now.
     pub(crate) fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
@@ -169,6 +179,15 @@ impl Node {
 
     pub(super) async fn woken(&self) {
         self.reschedule.notified().await;
+    }
+
+    /// Stops the node as SIGTERM does.
+    pub(crate) fn leave(&self) {
+        self.leave.notify_one();
+    }
+
+    pub(super) async fn told_to_leave(&self) {
+        self.leave.notified().await;
     }
 
     /// The mesh; `None` while the node is still starting.

@@ -13,6 +13,7 @@ use wattle_runtime::{
     LogLevel, Outside, Remote,
 };
 
+use super::invoke::repeats;
 use super::node::Node;
 use super::table::{Table, Target};
 use crate::providers::http_message::OUTGOING;
@@ -128,7 +129,11 @@ impl Remote for Elsewhere {
         arguments: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
         let header = self.node.header(&context, &self.target, contract, function, Encoding::Values);
-        let reply = self.node.send_along(&self.options, header, arguments.into(), None).await?;
+        let (node, options) = (&self.node, self.options.as_ref());
+        let reply = match repeats(options, function) {
+            true => node.send_again(options, header, arguments.into()).await?,
+            false => node.send_along(options, header, arguments.into(), None).await?,
+        };
         Ok(reply.payload.into())
     }
 }

@@ -13,15 +13,14 @@ use wattle_contracts::record::{Labels, LinkOptions};
 use wattle_mesh::core::placement::{self, Candidate as Home};
 use wattle_mesh::core::routing::{self, Candidate, Router, carries};
 use wattle_mesh::core::time::Time;
-use wattle_mesh::net::{BodyStream, NodeView, Reply, View};
+use wattle_mesh::net::{BodyStream, NodeView, Reply, Standing, View};
 use wattle_runtime::CallContext;
 
 use super::node::Node;
 use super::table::{Table, Target};
 
 /// What is asked of a node that answers a call along no link: nothing.
-pub(super) static ANYWHERE: LinkOptions =
-    LinkOptions { weight: 1, require: Labels::new(), prefer: Labels::new() };
+pub(super) static ANYWHERE: LinkOptions = LinkOptions::ONCE;
 
 /// The router of this node, and its source of randomness.
 pub(super) struct Routes {
@@ -69,6 +68,7 @@ impl Node {
             function: function.into(),
             encoding,
             hops: context.hops.saturating_add(1),
+            relay: None,
         }
     }
 
@@ -90,7 +90,7 @@ impl Node {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let to = self.choose(&header.target, options)?;
+        let to = self.choose(&header.target, options, &[])?;
         self.send_to(to, header, payload, body).await
     }
 
@@ -122,7 +122,20 @@ impl Node {
         outcome.map_err(|error| name_target(error, &target, to))
     }
 
-    fn choose(&self, target: &ComponentId, options: &LinkOptions) -> Result<NodeId, CallError> {
+    /// Notes that these nodes have let others answer first.
+    pub(super) fn outpaced(&self, nodes: &[NodeId]) {
+        let now = self.now();
+        let mut state = self.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.iter().for_each(|node| state.0.outpaced(now, *node));
+    }
+
+    /// The best node that serves `target`, but for those in `tried`.
+    pub(super) fn choose(
+        &self,
+        target: &ComponentId,
+        options: &LinkOptions,
+        tried: &[NodeId],
+    ) -> Result<NodeId, CallError> {
         let table = self.table();
         let wanted = table.target(target)?;
         let unreachable = |message| CallError::new(ErrorKind::Unreachable, message);
@@ -132,7 +145,8 @@ impl Node {
         let mut serving: Vec<&NodeView> = view
             .nodes
             .values()
-            .filter(|node| !node.is_self && node.connected && serves(node))
+            .filter(|node| !node.is_self && node.is_reachable() && serves(node))
+            .filter(|node| !tried.contains(&node.id))
             .collect();
         // Those that serve the current declaration; while it is on its way, those that serve an
         // earlier one.
@@ -142,15 +156,21 @@ impl Node {
             serving.retain(is_current);
         }
         let asked = serving.len();
-        let serving = routing::narrow(options, serving, |node| &node.about.labels);
+        let mut serving = routing::narrow(options, serving, |node| &node.about.labels);
         if serving.is_empty() && asked > 0 {
             return Err(unreachable(unwanted(target, options)));
+        }
+        // One that has fallen silent just now may be back in a moment, and till then others serve.
+        let is_alive = |node: &&NodeView| node.standing == Standing::Alive;
+        if serving.iter().any(is_alive) {
+            serving.retain(is_alive);
         }
         let candidates: Vec<Candidate> = serving
             .into_iter()
             .map(|node| Candidate {
                 node: node.id,
                 rtt: node.rtt,
+                detour: node.via.is_some(),
                 busy: node.load.components.get(target).copied().unwrap_or(0),
             })
             .collect();
@@ -178,7 +198,7 @@ impl Node {
         placement::choose_home(provider, on, &homes(&view))
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::since_start(self.started().elapsed())
     }
 }

@@ -90,6 +90,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let signal = tokio::select! {
         _ = interrupt.recv() => "SIGINT",
         _ = terminate.recv() => "SIGTERM",
+        () = node.told_to_leave() => "wattle leave",
     };
     tracing::info!(signal, "stopping: finishing the calls under way");
     // From outside in: no new requests, then no new calls, then nothing.

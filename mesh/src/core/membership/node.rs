@@ -1,13 +1,16 @@
 //! What is known of one node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 
-use super::{Config, Standing};
+use super::probe::Probed;
+use super::reach::{self, Report, Seen};
+use super::{Config, LEFT, Standing};
 use crate::core::time::Time;
 
 /// One node of the mesh, as this one knows it.
@@ -19,9 +22,13 @@ pub struct Node {
     linked_at: Time,
     unlinked: Option<Time>,
     gossip: Gossip,
+    /// What came of the last question about it; `None` where nothing is in doubt.
+    found: Option<Probed>,
+    knocked: Option<Time>,
     left: bool,
     round_trip: Option<Duration>,
     facts: BTreeMap<String, Fact>,
+    report: Option<Arc<Report>>,
     heard: Time,
     standing: Standing,
     since: Time,
@@ -44,9 +51,12 @@ impl Node {
             linked_at: now,
             unlinked: None,
             gossip: Gossip::Nothing,
+            found: None,
+            knocked: None,
             left: false,
             round_trip: None,
             facts: BTreeMap::new(),
+            report: None,
             heard: now,
             standing: Standing::Unreachable,
             since: now,
@@ -72,6 +82,44 @@ impl Node {
     /// through others only.
     pub fn is_linked(&self) -> bool {
         self.linked
+    }
+
+    /// What came of the last question whether it is there; `None` where nothing is in doubt.
+    pub fn found(&self) -> Option<Probed> {
+        self.found
+    }
+
+    /// Whether it can be talked to over a connection.
+    pub fn answers(&self) -> bool {
+        self.linked && !self.left && self.found.is_none()
+    }
+
+    /// Whether it tries to connect and does not hear the answers, so that the cut between here and
+    /// there is a one-way one.
+    pub(super) fn is_one_way(&self, now: Time, config: Config) -> bool {
+        let lately = |then| now.since(then) < config.knock_lasts;
+        !self.linked && !self.left && self.knocked.is_some_and(lately)
+    }
+
+    /// How it sees the others, if it has said so.
+    pub fn report(&self) -> Option<&Arc<Report>> {
+        self.report.as_ref()
+    }
+
+    /// How this node tells others that it sees it.
+    pub(super) fn seen(&self, now: Time, config: Config) -> Seen {
+        match (self.standing, self.found) {
+            (Standing::Left, _) => Seen::Left,
+            (Standing::Alive, None) if self.linked => {
+                let millis = self.round_trip.unwrap_or_default().as_millis();
+                Seen::Direct { rtt_millis: u16::try_from(millis).unwrap_or(u16::MAX) }
+            }
+            _ if self.is_one_way(now, config) => Seen::OneWay,
+            (Standing::Alive, Some(Probed::Via(_))) => Seen::Relayed,
+            (Standing::Alive, _) => Seen::Heard,
+            (Standing::Suspect, _) => Seen::Suspect,
+            (Standing::Unreachable, _) => Seen::Unreachable,
+        }
     }
 
     /// Whether it ever proved to belong to the mesh, and is not only known by hearsay.
@@ -110,8 +158,9 @@ impl Node {
         self.linked = true;
         self.left = false;
         self.unlinked = None;
-        // What gossip said was about the time before.
+        // What gossip and others said was about the time before.
         self.gossip = Gossip::Nothing;
+        (self.found, self.knocked) = (None, None);
         self.heard = now;
     }
 
@@ -123,9 +172,11 @@ impl Node {
     }
 
     /// Gossip may go on for a while about a node that has left; only a word to the contrary in
-    /// between makes its next word news.
+    /// between makes its next word news. One that has signed that it leaves is only believed to be
+    /// back when it says so itself: a heart that gossip has just learned of beats late.
     pub(super) fn gossip(&mut self, word: Gossip) {
-        if self.left && self.gossip == Gossip::Dead && word == Gossip::Live {
+        let signed = self.facts.contains_key(LEFT);
+        if self.left && !signed && self.gossip == Gossip::Dead && word == Gossip::Live {
             self.left = false;
         }
         self.gossip = word;
@@ -134,6 +185,14 @@ impl Node {
     pub(super) fn leave(&mut self) {
         self.left = true;
         self.gossip = Gossip::Nothing;
+    }
+
+    pub(super) fn probed(&mut self, found: Probed) {
+        self.found = Some(found).filter(|found| *found != Probed::Direct);
+    }
+
+    pub(super) fn knocked(&mut self, now: Time) {
+        self.knocked = Some(now);
     }
 
     /// Smooths as TCP does (RFC 6298, section 2): an eighth of what is new.
@@ -146,6 +205,20 @@ impl Node {
 
     pub(super) fn take_fact(&mut self, now: Time, fact: Fact) {
         self.heard = now;
+        if fact.topic == reach::TOPIC {
+            self.report = fact.statement().ok().map(Arc::new);
+        }
+        // All facts of a node are numbered together. Where there is a connection, its own goodbye
+        // comes over that.
+        let last = self.facts.values().map(|fact| fact.sequence).max().unwrap_or(0);
+        let parted = self.facts.get(LEFT).map_or(0, |fact| fact.sequence);
+        if fact.topic == LEFT {
+            if fact.sequence > last && !self.linked {
+                self.leave();
+            }
+        } else if fact.sequence > parted && parted > 0 {
+            self.left = false;
+        }
         self.facts.insert(fact.topic.clone(), fact);
     }
 
@@ -163,6 +236,9 @@ impl Node {
         let since_link = self.unlinked.map(|then| now.since(then));
         match (self.linked, self.gossip) {
             _ if self.left => Standing::Left,
+            _ if matches!(self.found, Some(Probed::Via(_))) => Standing::Alive,
+            // A connection that is not closed yet, and on which nothing comes.
+            (true, _) if self.found.is_some() => Standing::Suspect,
             (true, Gossip::Nothing | Gossip::Live) => Standing::Alive,
             // Gossip calls a node dead until it has heard its heart beat a few times.
             (true, Gossip::Dead) if now.since(self.linked_at) < config.gossip_lags => {

@@ -147,10 +147,137 @@ fn a_round_trip_is_smoothed() {
     assert_eq!(members.node(node(9)).unwrap().round_trip(), Some(Duration::from_millis(9)));
 }
 
+fn live_one(node: NodeId) -> Evidence {
+    Evidence::Gossip { live: [node].into(), dead: BTreeSet::new() }
+}
+
+fn dead_one(node: NodeId) -> Evidence {
+    Evidence::Gossip { live: BTreeSet::new(), dead: [node].into() }
+}
+
+fn found(byte: u8, found: Probed) -> Evidence {
+    Evidence::Probed(node(byte), found)
+}
+
+#[test]
+fn a_node_that_answers_through_another_is_alive_until_it_does_not() {
+    let via = Probed::Via(node(8));
+    let seen = story(&[
+        (1, Linked(node(9))),
+        (2, found(9, Probed::Silent)),
+        (3, found(9, via)),
+        (4, Unlinked(node(9))),
+        (60, found(9, via)),
+        (61, found(9, Probed::Silent)),
+        (70, Linked(node(9))),
+    ]);
+    assert_eq!(seen, [Alive, Suspect, Alive, Alive, Alive, Unreachable, Alive]);
+}
+
+#[test]
+fn nobody_is_made_known_by_a_question_about_them() {
+    let mut members = Membership::new(ME, Config::default(), at(0), []);
+    let mut out = Vec::new();
+    members.handle(at(1), found(9, Probed::Silent), &mut out);
+    members.handle(at(1), Evidence::Knocked(node(9)), &mut out);
+    assert!(members.node(node(9)).is_none() && out.is_empty());
+}
+
+/// A node with a key, so that it can say something.
+fn speaker(seed: u8) -> (SigningKey, NodeId) {
+    let key = SigningKey::from_seed([seed; 32]).unwrap();
+    let id = NodeId::from_bytes(key.public());
+    (key, id)
+}
+
+fn says<T: serde::Serialize>(key: &SigningKey, topic: &str, sequence: u64, it: &T) -> Evidence {
+    Evidence::Fact(Box::new(Fact::sign(key, topic, sequence, it).unwrap()))
+}
+
+#[test]
+fn a_detour_leads_over_who_just_asked_else_over_the_nearest_who_reports_a_connection() {
+    let (near, near_id) = speaker(1);
+    let (far, far_id) = speaker(2);
+    let mut members = Membership::new(ME, Config::default(), at(0), [node(9), node(7)]);
+    let mut out = Vec::new();
+    let mut take = |members: &mut Membership, evidence| members.handle(at(1), evidence, &mut out);
+    for id in [near_id, far_id, node(9)] {
+        take(&mut members, Linked(id));
+        take(&mut members, Evidence::RoundTrip(id, Duration::from_millis(1)));
+    }
+    assert!(members.detours().is_empty());
+    let report = |rtt_millis| Report::new([(node(9), reach::Seen::Direct { rtt_millis })]);
+    take(&mut members, says(&near, reach::TOPIC, 1, &report(5)));
+    take(&mut members, says(&far, reach::TOPIC, 1, &report(50)));
+    assert!(members.detours().is_empty(), "who is linked is not gone around");
+    // It falls silent, and nobody else has heard it: the connection is as good a guess as any.
+    take(&mut members, found(9, Probed::Silent));
+    assert!(members.detours().is_empty());
+    take(&mut members, found(9, Probed::Via(far_id)));
+    assert_eq!(members.detours(), [(node(9), far_id)].into());
+    take(&mut members, Unlinked(node(9)));
+    take(&mut members, found(9, Probed::Silent));
+    assert_eq!(members.detours(), [(node(9), near_id)].into());
+    let through = members.round_trip_through(near_id, node(9));
+    assert_eq!(through, Some(Duration::from_millis(6)));
+    // Node 7 is reported by nobody; and a neighbour that is gone is no way.
+    take(&mut members, Unlinked(near_id));
+    assert_eq!(members.detours(), [(node(9), far_id)].into());
+    take(&mut members, Linked(node(9)));
+    assert_eq!(members.detours(), BTreeMap::new());
+    let seen = members.report(at(1), |_| true);
+    assert!(seen.direct(node(9)).is_some());
+    assert_eq!(seen.of(node(7)), Some(reach::Seen::Unreachable));
+}
+
+#[test]
+fn a_one_way_cut_is_known_by_handshakes_that_never_end() {
+    let mut members = Membership::new(ME, Config::default(), at(0), [node(9)]);
+    members.handle(at(1), Evidence::Knocked(node(9)), &mut Vec::new());
+    assert!(members.is_one_way(at(2), node(9)));
+    assert_eq!(members.report(at(2), |_| true).of(node(9)), Some(reach::Seen::OneWay));
+    assert!(!members.is_one_way(at(99), node(9)));
+    members.handle(at(100), Evidence::Knocked(node(9)), &mut Vec::new());
+    members.handle(at(101), Linked(node(9)), &mut Vec::new());
+    members.handle(at(102), Unlinked(node(9)), &mut Vec::new());
+    assert!(!members.is_one_way(at(102), node(9)));
+}
+
+#[test]
+fn a_goodbye_that_others_pass_on_holds_until_the_node_says_anything_later() {
+    let (key, id) = speaker(3);
+    let mut members = Membership::new(ME, Config::default(), at(0), []);
+    let mut take = |evidence| {
+        members.handle(at(1), evidence, &mut Vec::new());
+        members.node(id).unwrap().standing()
+    };
+    take(says(&key, "about", 5, &"here"));
+    assert_eq!(take(says(&key, LEFT, 6, &())), Left);
+    assert_eq!(take(says(&key, "about", 5, &"stale")), Left);
+    assert_eq!((take(dead_one(id)), take(live_one(id))), (Left, Left));
+    // It came back, and is heard through others only.
+    assert_eq!(take(says(&key, "about", 9, &"back")), Alive);
+    assert_eq!(take(says(&key, LEFT, 6, &())), Alive);
+    take(Linked(id));
+    // While there is a connection, only what comes over it counts.
+    assert_eq!(take(says(&key, LEFT, 10, &())), Alive);
+    assert_eq!(take(Goodbye(id)), Left);
+}
+
+#[test]
+fn a_report_that_is_none_is_refused() {
+    let (key, id) = speaker(4);
+    let mut members = Membership::new(ME, Config::default(), at(0), [id]);
+    let mut out = Vec::new();
+    members.handle(at(1), says(&key, reach::TOPIC, 1, &"nonsense"), &mut out);
+    assert!(matches!(out.as_slice(), [Change::FactRefused { .. }]));
+    assert!(members.node(id).unwrap().report().is_none());
+}
+
 proptest! {
     #[test]
     fn no_evidence_removes_a_node_that_was_admitted(
-        steps in prop::collection::vec((0u8..6, 0u8..30, 0u64..30), 0..200),
+        steps in prop::collection::vec((0u8..10, 0u8..30, 0u64..30), 0..200),
     ) {
         let mut members = Membership::new(ME, Config::default(), at(0), []);
         let (mut second, mut admitted) = (0, BTreeSet::new());
@@ -167,6 +294,10 @@ proptest! {
                 2 => live(id),
                 3 => dead(id),
                 4 => Goodbye(node(id)),
+                5 => found(id, Probed::Silent),
+                6 => found(id, Probed::Direct),
+                7 => found(id, Probed::Via(node(later as u8))),
+                8 => Evidence::Knocked(node(id)),
                 _ => Evidence::RoundTrip(node(id), Duration::from_millis(later)),
             };
             members.tick(at(second), &mut out);

@@ -20,6 +20,7 @@ fn header() -> Box<CallHeader> {
         function: "price".into(),
         encoding: Encoding::Values,
         hops: 0,
+        relay: None,
     })
 }
 

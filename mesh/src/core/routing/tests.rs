@@ -15,7 +15,7 @@ fn node(number: u16) -> NodeId {
 }
 
 fn candidate(number: u16) -> Candidate {
-    Candidate { node: node(number), rtt: Some(MILLISECOND), busy: 0 }
+    Candidate { node: node(number), rtt: Some(MILLISECOND), detour: false, busy: 0 }
 }
 
 fn at(number: u16, rtt_micros: u64) -> Candidate {
@@ -73,9 +73,10 @@ fn a_step() -> impl Strategy<Value = Step> {
 
 fn a_candidate() -> impl Strategy<Value = Candidate> {
     let rtt = proptest::option::of((0..5000u64).prop_map(Duration::from_micros));
-    (0..5u16, rtt, 0..5u32).prop_map(|(number, rtt, busy)| Candidate {
+    (0..5u16, rtt, any::<bool>(), 0..5u32).prop_map(|(number, rtt, detour, busy)| Candidate {
         node: node(number),
         rtt,
+        detour,
         busy,
     })
 }
@@ -152,9 +153,10 @@ proptest! {
         candidates in proptest::collection::vec(a_candidate(), 1..8),
         seed in any::<u64>(),
     ) {
-        let nearest = candidates.iter().filter_map(|candidate| candidate.rtt).min();
+        let far = |c: &Candidate| Some(c.rtt? + if c.detour { DETOUR } else { Duration::ZERO });
+        let nearest = candidates.iter().filter_map(far).min();
         let picked = Router::new().pick(START, &candidates, &mut random(seed)).unwrap();
-        let is_near = |candidate: &Candidate| match (candidate.rtt, nearest) {
+        let is_near = |candidate: &Candidate| match (far(candidate), nearest) {
             (_, None) => true,
             (None, Some(_)) => false,
             (Some(rtt), Some(nearest)) => rtt <= (nearest * 3 / 2).max(nearest + NEAR),
@@ -294,6 +296,31 @@ fn when_all_are_broken_the_one_due_first_is_asked_and_may_come_back() {
     call(&mut router, now, 2, Ok(()));
     assert_eq!(router.breaker(now, node(2)), BreakerState::Closed);
     assert_eq!(router.under_way(node(2)), 0);
+}
+
+#[test]
+fn a_node_that_others_outpace_again_and_again_is_asked_later() {
+    let mut router = Router::new();
+    let nodes = [at(1, 100), at(2, 900)];
+    for _ in 1..FAULTS_TO_OPEN {
+        router.outpaced(START, node(1));
+    }
+    call(&mut router, START, 1, Ok(()));
+    for _ in 0..FAULTS_TO_OPEN {
+        assert_eq!(router.breaker(START, node(1)), BreakerState::Closed);
+        router.outpaced(START, node(1));
+    }
+    assert_eq!(picked(&router, START, &nodes), [2]);
+}
+
+#[test]
+fn who_is_reached_directly_is_preferred_to_who_is_not() {
+    let router = Router::new();
+    let through = Candidate { detour: true, ..at(1, 200) };
+    assert_eq!(picked(&router, START, &[through, at(2, 900)]), [2]);
+    assert_eq!(picked(&router, START, &[through]), [1]);
+    // But not at any price.
+    assert_eq!(picked(&router, START, &[through, at(2, 150_000)]), [1]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::source::{End, send_body};
 use crate::core::mux::{Closed, Limits, Mux};
 use crate::net::body::BodyStream;
 use crate::net::metrics::Metrics;
+use crate::net::relay::Relays;
 use crate::net::service::{Reply, Service};
 
 /// So many frames are worth a write of their own: the peer works on them while this node makes
@@ -35,6 +36,8 @@ pub(in crate::net) struct LinkConfig {
     /// Arguments of calls under way that one peer may make this node hold, in bytes.
     pub(in crate::net) held_bytes: usize,
     pub(in crate::net) service: Arc<dyn Service>,
+    /// Passes on calls that are for other nodes.
+    pub(in crate::net) relays: Arc<Relays>,
     pub(in crate::net) metrics: Arc<Metrics>,
 }
 
@@ -118,6 +121,11 @@ impl Link {
             config,
             closed: Mutex::new(None),
         })
+    }
+
+    /// The node at the other end.
+    pub(in crate::net) fn peer(&self) -> NodeId {
+        self.peer
     }
 
     /// Reads and writes until the stream ends, and says why it did. Every call that is still

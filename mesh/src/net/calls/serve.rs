@@ -1,5 +1,6 @@
 //! Answers one call of the peer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,7 +38,11 @@ pub(super) async fn serve(job: Job) {
         return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
     }
     let time_left = header.time_left;
-    let work = link.config.service.call(link.peer, header, payload, body);
+    let relays = header.relay.as_deref().is_some_and(|relay| relay.to != link.config.relays.node());
+    let work: Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send + '_>> = match relays {
+        false => link.config.service.call(link.peer, header, payload, body),
+        true => Box::pin(link.config.relays.pass_on(link.peer, header, payload, body)),
+    };
     match server.or_gone(tokio::time::timeout(time_left, work)).await {
         Err(Gone) => answer.outcome = Some(Err(ErrorKind::Cancelled)),
         Ok(Err(_)) => {

@@ -9,7 +9,9 @@ use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 
 use super::dialling::Dialling;
-use crate::core::membership::{Change, Config, Evidence, Membership, Node};
+use crate::core::membership::probe::{Member, Probed};
+use crate::core::membership::reach::Report;
+use crate::core::membership::{Change, Config, Evidence, Membership, Node, Standing};
 use crate::core::time::Time;
 use crate::net::gossip::Heard;
 use crate::net::metrics::Metrics;
@@ -65,9 +67,59 @@ impl Census {
         }
     }
 
-    /// Takes in a fact, of another node or of this one.
-    pub(super) fn fact(&mut self, now: Time, fact: Fact) {
-        self.handle(now, Evidence::Fact(Box::new(fact)));
+    /// Takes in a fact, of another node or of this one. Whether it is news.
+    pub(super) fn fact(&mut self, now: Time, fact: Fact) -> bool {
+        let mut changes = Vec::new();
+        self.membership.handle(now, Evidence::Fact(Box::new(fact)), &mut changes);
+        let news = changes.iter().any(|change| matches!(change, Change::Fact { .. }));
+        self.note(changes);
+        news
+    }
+
+    pub(super) fn probed(&mut self, now: Time, node: NodeId, found: Probed) {
+        let known = |census: &Self| census.membership.node(node).and_then(Node::found);
+        let before = known(self);
+        self.handle(now, Evidence::Probed(node, found));
+        let after = known(self);
+        if before != after {
+            tracing::debug!(%node, ?found, "a node was asked whether it is there");
+            self.changed = true;
+        }
+    }
+
+    /// A handshake of `node` did not end.
+    pub(super) fn knocked(&mut self, now: Time, node: NodeId) {
+        self.handle(now, Evidence::Knocked(node));
+        self.changed = true;
+    }
+
+    /// The nodes to keep an eye on.
+    pub(super) fn members(&self) -> Vec<Member> {
+        let others = self.membership.nodes().filter(|node| node.id() != self.me);
+        let here = others.filter(|node| node.standing() != Standing::Left);
+        here.map(|node| Member { node: node.id(), linked: node.is_linked() }).collect()
+    }
+
+    /// The peers that have not reported a connection to `node`.
+    pub(super) fn not_linked_to(&self, node: NodeId) -> Vec<NodeId> {
+        let linked = |peer: &Node| peer.report().is_some_and(|r| r.direct(node).is_some());
+        let peers = self.membership.nodes().filter(|peer| peer.is_linked() && peer.id() != self.me);
+        peers.filter(|peer| peer.id() != node && !linked(peer)).map(Node::id).collect()
+    }
+
+    /// Who is reached from here.
+    pub(super) fn report(&self, now: Time, usable: impl Fn(NodeId) -> bool) -> Report {
+        self.membership.report(now, usable)
+    }
+
+    /// Through whom others are reached.
+    pub(super) fn detours(&self) -> BTreeMap<NodeId, NodeId> {
+        self.membership.detours()
+    }
+
+    /// Whether the next view may be another one.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
     }
 
     /// Where `node` says that it is reached.
@@ -91,6 +143,7 @@ impl Census {
     /// The view, if it may have changed since it was last asked for.
     pub(super) fn view(
         &mut self,
+        now: Time,
         dialling: &Dialling,
         connected: impl Fn(NodeId) -> bool,
         own_addresses: &[Multiaddr],
@@ -98,15 +151,24 @@ impl Census {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
+        let mut detours = self.membership.detours();
+        let own_report = Arc::new(self.membership.report(now, &connected));
         let view_of = |node: &Node| {
             let id = node.id();
             let is_self = id == self.me;
             let about = self.statements.get(&id);
+            let via = detours.remove(&id);
             let view = NodeView {
                 id,
                 is_self,
                 standing: node.standing(),
                 connected: !is_self && connected(id),
+                via,
+                one_way: self.membership.is_one_way(now, id),
+                sees: match is_self {
+                    true => Some(own_report.clone()),
+                    false => node.report().cloned(),
+                },
                 addresses: match is_self {
                     true => own_addresses.to_vec(),
                     false => dialling.addresses(id),
@@ -115,7 +177,10 @@ impl Census {
                     true => FoundBy::Itself,
                     false => dialling.found_by(id),
                 },
-                rtt: node.round_trip(),
+                rtt: match via {
+                    Some(relay) => self.membership.round_trip_through(relay, id),
+                    None => node.round_trip(),
+                },
                 about: about.map(|about| about.about.clone()).unwrap_or_default(),
                 runs: node.statement(Topic::Runs.name()).unwrap_or_default(),
                 load: node.statement(Topic::Load.name()).unwrap_or_default(),

@@ -92,6 +92,15 @@ impl Connections {
         self.standing.keys().copied()
     }
 
+    /// Every connection that its peer is not about to close, with the queue of its control stream
+    /// once that is open.
+    pub(super) fn queues(
+        &self,
+    ) -> impl Iterator<Item = (ConnectionId, Option<&mpsc::Sender<Control>>)> {
+        let stands = self.standing.iter().filter(|(_, one)| one.closing.is_none());
+        stands.map(|(id, one)| (*id, one.control.as_ref()))
+    }
+
     pub(super) fn has(&self, node: NodeId) -> bool {
         self.of(node).next().is_some()
     }

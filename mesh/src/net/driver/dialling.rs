@@ -136,6 +136,13 @@ impl Dialling {
         parse(&self.redial.addresses(node))
     }
 
+    /// The node that is reached at `address`, as far as that is known.
+    pub(super) fn node_at(&self, address: &Multiaddr) -> Option<NodeId> {
+        let address = canonical(address)?;
+        let mut known = self.to_remember();
+        known.find(|(_, addresses)| addresses.contains(&address)).map(|(node, _)| node)
+    }
+
     pub(super) fn found_by(&self, node: NodeId) -> FoundBy {
         match self.redial.found_by(&Target::Node(node)) {
             Some(Source::Flag) => FoundBy::Join,

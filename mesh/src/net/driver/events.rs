@@ -42,6 +42,10 @@ impl Driver {
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(from = %send_back_addr, %error, "a connection was not taken");
+                if let Some(node) = self.dialling.node_at(&send_back_addr) {
+                    let now = self.now();
+                    self.census.knocked(now, node);
+                }
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
@@ -79,6 +83,7 @@ impl Driver {
                         connection.heard = now;
                     }
                     self.census.round_trip(now, node, time);
+                    self.on_sign_of_life(now, node);
                 }
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {

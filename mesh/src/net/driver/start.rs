@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::census::Census;
 use super::connections::Connections;
 use super::dialling::Dialling;
+use super::probing::Probing;
 use super::{Driver, Inputs};
 use crate::core::mux;
 use crate::core::redial::{Source, Target};
@@ -31,6 +32,7 @@ use crate::net::mesh::Inner;
 use crate::net::metrics::Metrics;
 use crate::net::peers::Peers;
 use crate::net::records;
+use crate::net::relay::Relays;
 use crate::net::service::{RecordStore, Service};
 use crate::net::statement::AboutFact;
 use crate::net::transport;
@@ -65,6 +67,7 @@ pub(in crate::net) async fn start(
     }
     let metrics = Arc::new(Metrics::default());
     let peers = Arc::new(Peers::new(metrics.clone()));
+    let relays = Arc::new(Relays::new(node, &peers, &metrics));
     let host = host_files(&config)?;
     let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
     let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock));
@@ -94,7 +97,7 @@ pub(in crate::net) async fn start(
         rng: SmallRng::from_os_rng(),
         peers: peers.clone(),
         metrics: metrics.clone(),
-        link_config: link_config(&config, &service, &metrics),
+        link_config: link_config(&config, &service, &relays, &metrics),
         inbound,
         connections: Connections::default(),
         dialling: Dialling::new(node),
@@ -108,6 +111,7 @@ pub(in crate::net) async fn start(
         view: watch::channel(Arc::new(View::default())).0,
         remember: watch::channel(Vec::new()).0,
         told: Time::ZERO,
+        probing: Probing::new(config.timing.ping),
         config,
     };
     driver.listen().await?;
@@ -138,6 +142,7 @@ pub(in crate::net) async fn start(
         peers,
         metrics,
         service,
+        relays,
         speaker,
         commands: commands_in,
         puts,
@@ -190,6 +195,7 @@ fn swarm(config: &MeshConfig, metrics: &Arc<Metrics>) -> Result<Swarm<Behaviour>
 fn link_config(
     config: &MeshConfig,
     service: &Arc<dyn Service>,
+    relays: &Arc<Relays>,
     metrics: &Arc<Metrics>,
 ) -> LinkConfig {
     let limits = &config.limits;
@@ -197,6 +203,7 @@ fn link_config(
         limits: mux::Limits { calls: limits.calls, queued_bytes: limits.outgoing_bytes },
         held_bytes: limits.held_bytes,
         service: service.clone(),
+        relays: relays.clone(),
         metrics: metrics.clone(),
     }
 }

@@ -40,7 +40,7 @@ impl Reader {
             }
             self.seen.insert(id.clone(), version);
             let Some(node) = node_of(id) else { continue };
-            for topic in Topic::ALL {
+            for topic in Topic::GOSSIPED {
                 let text = state.get(topic.name());
                 texts.extend(text.map(|text| (node, topic, text.to_owned())));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wattle_contracts::id::{ComponentId, NodeId};
 use wattle_contracts::record::App;
 use wattle_mesh::core::placement;
-use wattle_mesh::net::{MetricsSnapshot, NodeView, View};
+use wattle_mesh::net::{MetricsSnapshot, NodeView, Report, View};
 
 use wattle_runtime::Allocator;
 
@@ -15,16 +15,41 @@ use crate::daemon::{Node, Table, homes, resident_memory};
 pub(super) fn nodes(node: &Node) -> Option<NodesReply> {
     let mesh = node.mesh()?;
     let view = mesh.view();
-    let nodes = view.nodes.values().map(describe).collect();
-    Some(NodesReply { mesh: mesh.mesh_id().to_string(), nodes })
+    let nodes = view.nodes.values().map(|node| describe(node, &view)).collect();
+    let mesh = mesh.mesh_id().to_string();
+    Some(NodesReply { mesh, nodes, differs: differences(&view, node.id()) })
 }
 
-fn describe(node: &NodeView) -> NodeInfo {
+/// Where others see a node otherwise than `me`.
+fn differences(view: &View, me: NodeId) -> Vec<Difference> {
+    let Some(mine) = view.node(me).and_then(|node| node.sees.as_ref()) else { return Vec::new() };
+    let others = view.alive().filter(|node| !node.is_self);
+    let reports = others.filter_map(|other| Some((other.id, other.sees.as_ref()?)));
+    reports
+        .flat_map(|(by, report)| {
+            view.nodes.keys().filter(move |of| **of != by).filter_map(move |of| {
+                let (here, there) = (mine.of(*of)?, report.of(*of)?);
+                let (name_here, name_there) = (here.name().into(), there.name().into());
+                let differs = !here.is_like(there);
+                differs.then_some(Difference { by, of: *of, here: name_here, there: name_there })
+            })
+        })
+        .collect()
+}
+
+fn describe(node: &NodeView, view: &View) -> NodeInfo {
+    let seen = |report: &Report| {
+        let others = view.nodes.keys().filter(|other| **other != node.id);
+        others.filter_map(|other| Some((*other, report.of(*other)?.name().into()))).collect()
+    };
     NodeInfo {
         id: node.id,
         is_self: node.is_self,
         standing: node.standing.name().into(),
         connected: node.connected,
+        via: node.via,
+        one_way: node.one_way,
+        sees: node.sees.as_deref().map(seen).unwrap_or_default(),
         rtt_micros: node.rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
         addresses: node.addresses.iter().map(ToString::to_string).collect(),
         found_by: node.found_by.name().into(),
@@ -97,7 +122,9 @@ fn failing(view: &View, table: &Table, id: &ComponentId) -> BTreeMap<NodeId, Str
 }
 
 pub(super) fn metrics(node: &Node) -> MetricsReply {
-    let counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
+    let mut counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
+    let repeats = node.repeats().counts().map(|(name, count)| (name.to_owned(), count));
+    counters.extend(repeats);
     MetricsReply {
         uptime_seconds: node.uptime().as_secs(),
         memory_bytes: resident_memory(),
@@ -125,6 +152,9 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("gossip_restarts", mesh.gossip_restarts),
         ("facts_refused", mesh.facts_refused),
         ("control_dropped", mesh.control_dropped),
+        ("calls_detoured", mesh.calls_detoured),
+        ("calls_relayed", mesh.calls_relayed),
+        ("relays_refused", mesh.relays_refused),
         ("records_taken", mesh.records_taken),
         ("records_refused", mesh.records_refused),
         ("artifacts_served", mesh.artifacts_served),
@@ -166,6 +196,9 @@ mod tests {
             is_self: false,
             standing: Standing::Alive,
             connected: true,
+            via: None,
+            one_way: false,
+            sees: None,
             addresses: Vec::new(),
             found_by: FoundBy::Peer,
             rtt: None,

@@ -1,0 +1,145 @@
+//! Calls between two nodes that don't reach each other, through one that reaches both.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends so")]
+#![allow(clippy::indexing_slicing, reason = "a test ends so")]
+
+mod net_common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use net_common::*;
+use wattle_contracts::call::{ErrorKind, Relay};
+use wattle_mesh::net::{Mesh, Standing};
+
+/// Three nodes of which the first and the second have never been told how to reach each other:
+/// where they say that they listen, nobody does.
+async fn chain(world: &World) -> ([Mesh; 3], Arc<Echo>) {
+    let nowhere = |port: u16| format!("/ip4/127.0.0.1/udp/{port}/quic-v1").parse().unwrap();
+    let service = Arc::<Echo>::default();
+    let middle = start(world.config(3)).await;
+    let mut config = world.joining(1, &middle);
+    config.advertise = vec![nowhere(9)];
+    let one = start(config).await;
+    let mut config = world.joining(2, &middle);
+    config.advertise = vec![nowhere(10)];
+    let two = Mesh::start(config, Arc::<Disk>::default(), service.clone()).await.unwrap();
+    for (mesh, other) in [(&one, &two), (&two, &one)] {
+        let through = |view: &wattle_mesh::net::View| {
+            let other = view.node(other.node_id());
+            other.is_some_and(|n| n.via == Some(middle.node_id()) && n.standing == Standing::Alive)
+        };
+        until(mesh, "the other is reached through the middle", through).await;
+    }
+    ([one, two, middle], service)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_through_a_common_neighbour_who_vouches_for_its_caller() {
+    let world = World::new();
+    let ([one, two, middle], service) = chain(&world).await;
+    let to = two.node_id();
+    assert!(!one.view().node(to).unwrap().connected);
+    let reply = one.call(to, header("echo"), "hello".into(), None).await.unwrap();
+    assert_eq!(reply.payload, "hello");
+    // The callee knows by itself who handed the call over, and by that one's word who made it.
+    let who = one.call(to, header("who"), Bytes::new(), None).await.unwrap();
+    assert_eq!(who.payload, middle.node_id().to_string());
+    assert_eq!(service.path.lock().unwrap().as_slice(), [one.node_id()]);
+    assert_eq!(one.metrics().calls_detoured, 2);
+    assert_eq!(middle.metrics().calls_relayed, 2);
+    // It was not the callee of either.
+    assert_eq!(two.metrics().calls_in.succeeded, 2);
+
+    let error = one.call(to, header("trap"), Bytes::new(), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Trapped);
+    let late = within("hang", Duration::from_millis(200));
+    let error = one.call(to, late, Bytes::new(), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Deadline);
+    service.hanging.subscribe().wait_for(|count| *count == 0).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_stream_through_and_a_caller_that_gives_up_stops_the_work_at_the_far_end() {
+    const BIG: usize = 3 * 1024 * 1024;
+    let world = World::new();
+    let ([one, two, _middle], service) = chain(&world).await;
+    let to = two.node_id();
+    let reply = one.call(to, header("echo"), "p".into(), Some(body(BIG))).await.unwrap();
+    assert_eq!(reply.body.unwrap().collect(BIG).await.unwrap().len(), BIG);
+
+    let mut hanging = service.hanging.subscribe();
+    let call = {
+        let one = one.clone();
+        tokio::spawn(async move { one.call(to, header("hang"), Bytes::new(), None).await })
+    };
+    hanging.wait_for(|count| *count == 1).await.unwrap();
+    call.abort();
+    let stopped = tokio::time::timeout(PATIENCE, hanging.wait_for(|count| *count == 0)).await;
+    stopped.expect("the callee went on").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_neighbour_goes_the_call_is_told_so() {
+    let world = World::new();
+    let ([one, two, middle], service) = chain(&world).await;
+    let to = two.node_id();
+    let call = {
+        let one = one.clone();
+        tokio::spawn(async move { one.call(to, header("hang"), Bytes::new(), None).await })
+    };
+    service.hanging.subscribe().wait_for(|count| *count == 1).await.unwrap();
+    drop(middle);
+    let error = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+    service.hanging.subscribe().wait_for(|count| *count == 0).await.unwrap();
+    until(&one, "nobody is between", |view| view.node(to).is_some_and(|n| n.via.is_none())).await;
+    let error = one.call(to, header("echo"), Bytes::new(), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+}
+
+/// A peer hands over calls with ways that no honest node makes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_goes_round_or_too_far_is_not_passed_on() {
+    let world = World::new();
+    let (one, two, _) = pair(&world).await;
+    let (me, to) = (one.node_id(), two.node_id());
+    let ask = async |relay: Relay| {
+        let mut header = header("echo");
+        header.relay = Some(Box::new(relay));
+        one.call(to, header, Bytes::new(), None).await.unwrap_err().kind
+    };
+    let elsewhere = wattle_contracts::id::NodeId::from_bytes([9; 32]);
+    let relay = |path: &[_]| Relay { to: elsewhere, call: 1, path: path.to_vec() };
+    assert_eq!(ask(relay(&[])).await, ErrorKind::Unreachable);
+    assert_eq!(ask(relay(&[me])).await, ErrorKind::NotAllowed);
+    assert_eq!(ask(relay(&[elsewhere, to])).await, ErrorKind::NotAllowed);
+    // Back to where it came from.
+    assert_eq!(ask(Relay { to: me, call: 1, path: Vec::new() }).await, ErrorKind::NotAllowed);
+    assert_eq!(two.metrics().relays_refused, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_right_after_it_came_is_known_to_have_left_by_all() {
+    let world = World::new();
+    let ([one, two, middle], _) = chain(&world).await;
+    // Its peer hears it, and tells the one that can't.
+    two.leave(Duration::from_secs(1)).await;
+    for mesh in [&middle, &one] {
+        until_standing(mesh, two.node_id(), Standing::Left).await;
+    }
+    // Again and again, as soon as the connection stands, or before.
+    let brief = start(world.joining(7, &middle)).await;
+    let id = brief.node_id();
+    until(&middle, "it came", |view| view.node(id).is_some()).await;
+    brief.leave(Duration::from_secs(1)).await;
+    for mesh in [&middle, &one] {
+        until_standing(mesh, id, Standing::Left).await;
+    }
+    // And it may come back.
+    let back = start(world.joining(7, &middle)).await;
+    for mesh in [&middle, &one] {
+        until_standing(mesh, back.node_id(), Standing::Alive).await;
+    }
+}
