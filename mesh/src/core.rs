@@ -12,6 +12,7 @@ pub mod clock;
 pub mod links;
 pub mod membership;
 pub mod mux;
+pub mod outbox;
 pub mod placement;
 pub mod records;
 pub mod redial;

@@ -97,7 +97,11 @@ fn failing(view: &View, table: &Table, id: &ComponentId) -> BTreeMap<NodeId, Str
 }
 
 pub(super) fn metrics(node: &Node) -> MetricsReply {
-    let counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
+    let mut counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
+    if let Some(messenger) = node.messenger() {
+        let messages = messenger.counts().named();
+        counters.extend(messages.map(|(name, count)| (format!("messages_{name}"), count)));
+    }
     MetricsReply {
         uptime_seconds: node.uptime().as_secs(),
         memory_bytes: resident_memory(),
