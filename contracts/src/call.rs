@@ -109,6 +109,8 @@ pub enum Source {
     Gateway,
     /// A person, through a node's API.
     Operator,
+    /// A node that delivers messages to whoever subscribes to them.
+    Messages,
 }
 
 impl fmt::Display for Source {
@@ -117,6 +119,7 @@ impl fmt::Display for Source {
             Source::Component(id) => id.fmt(f),
             Source::Gateway => f.write_str("the HTTP gateway"),
             Source::Operator => f.write_str("an operator"),
+            Source::Messages => f.write_str("the delivery of messages"),
         }
     }
 }

@@ -6,11 +6,13 @@ mod config;
 mod contract;
 mod hash;
 mod name;
+mod subject;
 
 pub use config::ConfigName;
 pub use contract::ContractId;
 pub use hash::{Digest, MeshId, NodeId, PublisherKey};
 pub use name::{AppName, ComponentId, LinkName, LocalName};
+pub use subject::{Subject, SubjectPattern};
 
 /// Why a text is not the identifier it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,4 +49,4 @@ macro_rules! serde_as_text {
         }
     };
 }
-use serde_as_text;
+pub(crate) use serde_as_text;

@@ -11,6 +11,7 @@ pub mod fact;
 pub mod id;
 pub mod key;
 pub mod manifest;
+pub mod message;
 pub mod provider;
 pub mod record;
 pub mod trust;

@@ -4,6 +4,7 @@
 //! error is used. Reading the components that it names, and choosing homes for its providers, is
 //! up to the node: this module does no I/O.
 
+mod messaging;
 mod parse;
 mod position;
 mod raw;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 pub use position::ManifestError;
 
 use crate::id::{AppName, LocalName};
-use crate::record::{HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind};
+use crate::record::{HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, SubscriptionSpec};
 
 /// A checked manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Manifest {
     pub links: Vec<LinkSpec>,
     /// What the gateway serves.
     pub http: Vec<HttpRoute>,
+    /// Which messages components handle.
+    pub subscriptions: Vec<SubscriptionSpec>,
 }
 
 /// A component as declared.

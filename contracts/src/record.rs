@@ -7,6 +7,7 @@ mod link;
 
 pub use app::{
     App, ComponentSpec, HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, ProviderSpec,
+    SubscriptionSpec,
 };
 pub use config::{Config, ConfigKey};
 pub use link::{Link, LinkKey, LinkOptions};

@@ -13,6 +13,7 @@ pub mod invoke;
 pub mod links;
 pub mod membership;
 pub mod mux;
+pub mod outbox;
 pub mod placement;
 pub mod records;
 pub mod redial;

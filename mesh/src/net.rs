@@ -19,6 +19,7 @@ mod driver;
 mod error;
 mod gossip;
 mod mesh;
+mod messages;
 mod metrics;
 mod peers;
 mod records;
@@ -36,6 +37,10 @@ pub use discovery::{AddressError, JoinTarget};
 pub use error::{FetchError, MeshError, PutError, SayError, StoreError};
 pub use libp2p::Multiaddr;
 pub use mesh::Mesh;
+pub use messages::{
+    KeptMessage, Message, MessageCounts, MessageHandler, MessageStore, Messenger, PublishError,
+    StoredMessages,
+};
 pub use metrics::{MetricsSnapshot, OutcomesSnapshot};
 pub use records::Records;
 pub use service::{ArtifactSource, RecordStore, Reply, Service};

@@ -13,7 +13,9 @@ mod logs;
 mod mesh;
 mod metrics;
 mod nodes;
+mod outbox;
 mod output;
+mod publish;
 mod rm;
 mod sign;
 mod up;
@@ -70,6 +72,10 @@ enum Verb {
     Config(config::ConfigVerb),
     /// Calls a function of a component.
     Call(call::Call),
+    /// Publishes a message to whoever subscribes to its subject.
+    Publish(publish::Publish),
+    /// Shows which messages wait on this node, and for whom.
+    Outbox(outbox::Outbox),
     /// Takes an app back.
     Rm(rm::Rm),
     /// Shows what this node's components log.
@@ -128,6 +134,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Link(verb) => done(verb.run().await),
             Verb::Config(verb) => done(verb.run().await),
             Verb::Call(verb) => done(verb.run().await),
+            Verb::Publish(verb) => done(verb.run().await),
+            Verb::Outbox(verb) => done(verb.run().await),
             Verb::Rm(verb) => done(verb.run().await),
             Verb::Logs(verb) => done(verb.run().await),
             Verb::Metrics(verb) => done(verb.run().await),

@@ -3,9 +3,11 @@
 mod artifacts;
 mod database;
 mod keyvalue;
+mod messages;
 mod records;
 
 pub(crate) use artifacts::{ArtifactStore, StoreArtifactError};
 pub(crate) use database::Database;
 pub(crate) use keyvalue::KeyValueTables;
+pub(crate) use messages::MessageTables;
 pub(crate) use records::RecordTable;

@@ -3,6 +3,7 @@
 mod exports;
 mod http;
 mod instances;
+mod messages;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod config;
 mod http;
 mod keyvalue;
 mod logging;
+mod messaging;
 mod stdio;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
@@ -126,6 +127,7 @@ pub(crate) const INTERFACES: &[HostInterface] = interfaces! {
     "wasi:keyvalue/batch" keyvalue::VERSION => keyvalue::add_batch;
     "wasi:config/store" config::VERSION => config::add;
     "wasi:logging/logging" logging::VERSION => logging::add;
+    "wattle:messaging/producer" messaging::VERSION => messaging::add;
 };
 
 #[cfg(test)]

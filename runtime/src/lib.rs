@@ -25,7 +25,7 @@ pub use engine::{Allocator, CacheConfig, Engine, EngineConfig, EngineError};
 pub use http_body::{BodyError, HttpBody};
 pub use limits::Limits;
 pub use outside::{
-    CallContext, Destination, HttpOutError, HttpTimeouts, KeyPage, KeyValue, KeyValueError,
-    LocalSpan, LogLevel, Outside, Remote,
+    CallContext, Destination, HttpOutError, HttpTimeouts, IncomingMessage, KeyPage, KeyValue,
+    KeyValueError, LocalSpan, LogLevel, Outside, PublishError, Remote,
 };
 pub use wasmtime::component::Val;

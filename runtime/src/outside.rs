@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use wattle_contracts::call::{CallError, ErrorKind, Source, TraceContext};
 use wattle_contracts::id::{ComponentId, ContractId};
+use wattle_contracts::message::MessageId;
 
 use crate::actor::Actor;
 use crate::http_body::HttpBody;
@@ -79,6 +80,20 @@ pub trait Outside: Send + Sync + 'static {
         request: http::Request<HttpBody>,
         timeouts: HttpTimeouts,
     ) -> Result<http::Response<HttpBody>, HttpOutError>;
+
+    /// Publishes a message for `source`, and returns its name where it is durable. Refused where
+    /// the host has no messaging (the default).
+    async fn publish(
+        &self,
+        context: CallContext,
+        source: &ComponentId,
+        subject: String,
+        body: Vec<u8>,
+        durable: bool,
+    ) -> Result<Option<MessageId>, PublishError> {
+        let _ = (context, source, subject, body, durable);
+        Err(PublishError::Other("this host has no messaging".into()))
+    }
 
     /// Called when a component of this node calls another one of this node: the span that the
     /// call gets in its trace. `None` (the default) where it is not recorded.
@@ -234,6 +249,38 @@ impl From<CallError> for KeyValueError {
             _ => Self::Other(error.to_string()),
         }
     }
+}
+
+/// A message as a component is given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncomingMessage {
+    /// What it is about.
+    pub subject: String,
+    /// What it says.
+    pub body: Vec<u8>,
+    /// None for a live message.
+    pub id: Option<MessageId>,
+}
+
+/// Why a message was not published; the component sees the `wattle:messaging/types.error` of the
+/// same name. With the reason in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// What it was to be about is no subject.
+    #[error("{0}")]
+    BadSubject(String),
+    /// A rule refuses it.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// It is too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Too much waits already.
+    #[error("{0}")]
+    Full(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// How loud a log line is: the levels of `wasi:logging`.

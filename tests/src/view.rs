@@ -264,3 +264,45 @@ pub struct CallFailure {
     /// `trapped` and the like.
     pub kind: String,
 }
+
+/// `wattle outbox`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outbox {
+    /// Every group for which something waits or waited.
+    pub groups: Vec<OutboxGroup>,
+}
+
+/// What waits for a group.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OutboxGroup {
+    /// `app/group`.
+    pub group: String,
+    /// How many messages.
+    pub waiting: u64,
+    /// What they take, in bytes.
+    pub bytes: u64,
+    /// How old the oldest is.
+    pub oldest_millis: Option<u64>,
+    /// How many are parked.
+    pub parked: u64,
+}
+
+/// `wattle outbox parked`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Parked {
+    /// Every parked message.
+    pub messages: Vec<ParkedMessage>,
+}
+
+/// A message whose handler failed too often.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ParkedMessage {
+    /// `app/group`.
+    pub group: String,
+    /// Its sequence.
+    pub sequence: u64,
+    /// What it is about.
+    pub subject: String,
+    /// How its handler failed last.
+    pub why: String,
+}

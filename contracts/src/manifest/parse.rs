@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use super::messaging;
 use super::position::{ManifestError, Text};
 use super::raw::{RawComponent, RawLimits, RawLink, RawManifest, RawProvider, RawRoute};
 use super::{Manifest, ManifestComponent, ManifestProvider};
@@ -56,13 +57,14 @@ pub(super) fn manifest(file: &str, text: &str) -> Result<Manifest, ManifestError
         }
     }
     let http = raw.http.iter().map(|route| names.route(route)).collect::<Result<_, _>>()?;
+    let subscriptions = messaging::subscriptions(&names, &raw)?;
     if components.is_empty() && providers.is_empty() {
         return Err(at.error(raw.app.span(), "the app has neither a [component] nor a [provider]"));
     }
-    Ok(Manifest { app, components, providers, links, http })
+    Ok(Manifest { app, components, providers, links, http, subscriptions })
 }
 
-fn parsed<T>(at: Text<'_>, text: &Spanned<String>) -> Result<T, ManifestError>
+pub(super) fn parsed<T>(at: Text<'_>, text: &Spanned<String>) -> Result<T, ManifestError>
 where
     T: FromStr<Err: std::fmt::Display>,
 {
@@ -153,17 +155,22 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 fn provider(at: Text<'_>, raw: &RawProvider) -> Result<ManifestProvider, ManifestError> {
     let contract: ContractId = parsed(at, &raw.contract)?;
-    let known = [ProviderKind::KeyValue, ProviderKind::HttpClient { hosts: Vec::new() }];
+    let known = [
+        ProviderKind::KeyValue,
+        ProviderKind::HttpClient { hosts: Vec::new() },
+        ProviderKind::Messaging { subjects: Vec::new() },
+    ];
     let kind = known
         .into_iter()
         .find(|kind| kind.contract() == contract.unversioned().to_string())
         .ok_or_else(|| {
             let message = format!(
-                "no provider of `{contract}` is built in; expected `wasi:keyvalue` or \
-                 `wasi:http/outgoing-handler`"
+                "no provider of `{contract}` is built in; expected `wasi:keyvalue`, \
+                 `wasi:http/outgoing-handler` or `wattle:messaging`"
             );
             at.error(raw.contract.span(), message)
         })?;
+    let kind = messaging::provider(at, raw, &contract, kind)?;
     let kind = match (kind, &raw.hosts) {
         (ProviderKind::HttpClient { .. }, Some(hosts)) => {
             for host in hosts.get_ref() {
@@ -190,14 +197,14 @@ fn provider(at: Text<'_>, raw: &RawProvider) -> Result<ManifestProvider, Manifes
 }
 
 /// The names that links and routes may refer to.
-struct Names<'a> {
-    at: Text<'a>,
+pub(super) struct Names<'a> {
+    pub(super) at: Text<'a>,
     components: BTreeSet<&'a LocalName>,
     providers: BTreeMap<&'a LocalName, &'a ProviderKind>,
 }
 
 impl Names<'_> {
-    fn component(&self, text: &Spanned<String>) -> Result<LocalName, ManifestError> {
+    pub(super) fn component(&self, text: &Spanned<String>) -> Result<LocalName, ManifestError> {
         let name: LocalName = parsed(self.at, text)?;
         if self.components.contains(&name) {
             return Ok(name);

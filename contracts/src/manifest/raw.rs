@@ -20,6 +20,8 @@ pub(super) struct RawManifest {
     pub(super) link: Vec<RawLink>,
     #[serde(default)]
     pub(super) http: Vec<RawRoute>,
+    #[serde(default)]
+    pub(super) subscribe: Vec<RawSubscription>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +53,7 @@ pub(super) struct RawProvider {
     #[serde(default)]
     pub(super) on: BTreeMap<Text, Text>,
     pub(super) hosts: Option<Spanned<Vec<Text>>>,
+    pub(super) subjects: Option<Spanned<Vec<Text>>>,
 }
 
 #[derive(Deserialize)]
@@ -76,4 +79,12 @@ pub(super) struct RawRoute {
     pub(super) component: Text,
     pub(super) host: Option<Text>,
     pub(super) path: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSubscription {
+    pub(super) component: Text,
+    pub(super) subjects: Spanned<Vec<Text>>,
+    pub(super) group: Option<Text>,
 }

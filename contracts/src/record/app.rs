@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::LinkOptions;
-use crate::id::{AppName, ContractId, Digest, LinkName, LocalName, NodeId, PublisherKey};
+use crate::id::{
+    AppName, ContractId, Digest, LinkName, LocalName, NodeId, PublisherKey, Subject, SubjectPattern,
+};
 
 /// Words that a node carries and a placement asks for: `region = "north"`.
 pub type Labels = BTreeMap<String, String>;
@@ -25,6 +27,8 @@ pub struct App {
     pub links: Vec<LinkSpec>,
     /// What its HTTP gateway serves.
     pub http: Vec<HttpRoute>,
+    /// Which messages its components handle.
+    pub subscriptions: Vec<SubscriptionSpec>,
 }
 
 /// A component that shall run.
@@ -84,6 +88,11 @@ pub enum ProviderKind {
         /// The hosts that may be asked, as `name` or `name:port`; `*.name` for all below a name.
         hosts: Vec<String>,
     },
+    /// `wattle:messaging/producer` on the outbox of the node where the publisher runs.
+    Messaging {
+        /// The subjects that may be published to.
+        subjects: Vec<SubjectPattern>,
+    },
 }
 
 impl ProviderKind {
@@ -97,6 +106,7 @@ impl ProviderKind {
         match self {
             ProviderKind::KeyValue => "wasi:keyvalue",
             ProviderKind::HttpClient { .. } => "wasi:http/outgoing-handler",
+            ProviderKind::Messaging { .. } => "wattle:messaging",
         }
     }
 }
@@ -127,6 +137,24 @@ pub struct HttpRoute {
     pub component: LocalName,
 }
 
+/// Which messages a component handles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionSpec {
+    /// The component.
+    pub component: LocalName,
+    /// The subjects.
+    pub subjects: Vec<SubjectPattern>,
+    /// Who shares the messages. A group has one component, on as many nodes as that runs on.
+    pub group: LocalName,
+}
+
+impl SubscriptionSpec {
+    /// Whether messages about `subject` are meant.
+    pub fn matches(&self, subject: &Subject) -> bool {
+        self.subjects.iter().any(|pattern| pattern.matches(subject))
+    }
+}
+
 impl App {
     /// An app with nothing in it.
     pub fn new(name: AppName) -> Self {
@@ -136,6 +164,7 @@ impl App {
             providers: BTreeMap::new(),
             links: Vec::new(),
             http: Vec::new(),
+            subscriptions: Vec::new(),
         }
     }
 }

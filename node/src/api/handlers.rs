@@ -27,6 +27,7 @@ use crate::state::StoreArtifactError;
 mod config;
 mod describe;
 mod links;
+mod messages;
 
 #[derive(Clone)]
 struct Shared {
@@ -52,6 +53,7 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/logs", get(logs))
         .route("/v1/metrics", get(metrics))
         .route("/v1/leave", post(leave))
+        .merge(messages::routes())
         .fallback(async || failure(StatusCode::NOT_FOUND, "the API has no such path"))
         .layer(DefaultBodyLimit::max(MAX_ARTIFACT))
         .with_state(Shared { node, stop })

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{
-    AppName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey,
+    AppName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey, Subject,
 };
+use wattle_contracts::message::Group;
 use wattle_contracts::record::{HttpRoute, Labels, LinkOptions};
 
 use crate::daemon::Status;
@@ -232,4 +233,68 @@ pub(crate) struct MetricsReply {
     pub(crate) memory_bytes: u64,
     pub(crate) allocator: String,
     pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// A message to be published.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PublishRequest {
+    pub(crate) subject: String,
+    /// In base64 (RFC 4648, section 4).
+    pub(crate) body: String,
+    pub(crate) durable: bool,
+}
+
+/// What `POST /v1/messages` answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PublishReply {
+    /// The name of a durable message, which is on disk.
+    pub(crate) id: Option<String>,
+}
+
+/// What waits in this node's outbox.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OutboxReply {
+    pub(crate) groups: Vec<OutboxGroup>,
+}
+
+/// What waits for one group.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OutboxGroup {
+    pub(crate) group: Group,
+    pub(crate) waiting: u64,
+    pub(crate) bytes: u64,
+    /// How old the oldest one is.
+    pub(crate) oldest_millis: Option<u64>,
+    /// How many wait for a person, because their handler failed too often.
+    pub(crate) parked: u64,
+    /// How many became too old, ever.
+    pub(crate) expired: u64,
+    /// The node to which they go.
+    pub(crate) node: Option<NodeId>,
+    /// What went wrong last.
+    pub(crate) problem: Option<String>,
+}
+
+/// The messages that wait for a person.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParkedReply {
+    pub(crate) messages: Vec<ParkedInfo>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParkedInfo {
+    pub(crate) group: Group,
+    pub(crate) sequence: u64,
+    pub(crate) subject: Subject,
+    pub(crate) age_millis: u64,
+    /// How its handler failed last.
+    pub(crate) why: String,
+}
+
+/// What was done with the messages that were parked for a group.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParkedChange {
+    pub(crate) group: Group,
+    pub(crate) messages: u64,
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use libp2p::Multiaddr;
 use tokio::runtime::Handle;
 use wattle_contracts::id::PublisherKey;
+use wattle_mesh::core::outbox::Config as OutboxConfig;
 use wattle_mesh::net::{HostDirectory, JoinTarget};
 
 use crate::daemon::{self, UpOptions};
@@ -58,6 +59,18 @@ pub(super) struct Up {
     /// How long calls under way may take to finish when the node stops, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     drain: u64,
+    /// How much durable messages may take that wait for their subscribers, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    outbox_size: u64,
+    /// How many durable messages may wait.
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    outbox_messages: u32,
+    /// How long a durable message may wait, in hours; then it is given up.
+    #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = clap::value_parser!(u64).range(1..=87_600))]
+    outbox_age: u64,
+    /// How often a message's handler may fail before the message is parked.
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    outbox_tries: u32,
     /// Log in JSON.
     #[arg(long)]
     log_json: bool,
@@ -91,6 +104,13 @@ impl Up {
                 http: self.http,
                 http_timeout: Duration::from_secs(self.http_timeout),
                 drain: Duration::from_secs(self.drain),
+                outbox: OutboxConfig {
+                    max_bytes: self.outbox_size << 20,
+                    max_messages: usize::try_from(self.outbox_messages)?,
+                    max_age: Duration::from_secs(self.outbox_age * 3600),
+                    tries: self.outbox_tries,
+                    ..OutboxConfig::default()
+                },
             },
         )
         .await

@@ -112,6 +112,7 @@ impl Node {
             providers,
             links: manifest.links.clone(),
             http: manifest.http.clone(),
+            subscriptions: manifest.subscriptions.clone(),
         };
         for (name, declared) in &manifest.components {
             let Some((_, found)) = loaded.get(name) else { continue };
@@ -194,6 +195,19 @@ impl Node {
                 return Err(format!(
                     "it is to answer HTTP at `{}`, and does not export `wasi:http/incoming-handler`",
                     route.path
+                ));
+            }
+        }
+        for subscription in app.subscriptions.iter().filter(|spec| spec.component == *name) {
+            let handles = |i: &wattle_runtime::Interface| {
+                i.contract.unversioned().to_string() == crate::providers::messaging::HANDLER
+            };
+            if !component.exports().iter().any(handles) {
+                let first = subscription.subjects.first().map(ToString::to_string);
+                return Err(format!(
+                    "it is subscribed to `{}`, and does not export \
+                     `wattle:messaging/incoming-handler`",
+                    first.unwrap_or_default()
                 ));
             }
         }

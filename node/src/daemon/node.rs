@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wattle_contracts::id::{Digest, NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
-use wattle_mesh::net::{Mesh, Records};
+use wattle_mesh::net::{Mesh, Messenger, Records};
 use wattle_runtime::{CacheConfig, Engine, EngineConfig};
 
 use super::invoke::Repeats;
@@ -21,7 +21,7 @@ use super::running::Running;
 use super::table::Table;
 use crate::home::{self, Home};
 use crate::providers::http_client::HttpClient;
-use crate::state::{ArtifactStore, Database, KeyValueTables, RecordTable};
+use crate::state::{ArtifactStore, Database, KeyValueTables, MessageTables, RecordTable};
 
 /// How many component instances may live at once on a node.
 pub(super) const INSTANCES: u32 = 1000;
@@ -45,6 +45,8 @@ pub(crate) struct Node {
     known: Mutex<Weak<Records>>,
     /// Set once, right after the node is made: the mesh needs the node to answer calls.
     mesh: OnceLock<Mesh>,
+    /// Set once, right after the mesh.
+    messenger: OnceLock<Messenger>,
     /// Wakes the scheduler.
     reschedule: Notify,
     /// Somebody has asked it to stop.
@@ -60,7 +62,7 @@ impl Node {
         key: &SigningKey,
         labels: Labels,
         trusted: Vec<PublisherKey>,
-    ) -> Result<(Arc<Self>, RecordTable)> {
+    ) -> Result<(Arc<Self>, RecordTable, MessageTables)> {
         let database = Database::open(&home.database())?;
         let cache = CacheConfig {
             directory: home.code_cache(),
@@ -89,16 +91,29 @@ impl Node {
             table: RwLock::default(),
             known: Mutex::default(),
             mesh: OnceLock::new(),
+            messenger: OnceLock::new(),
             reschedule: Notify::new(),
             leave: Notify::new(),
         };
-        Ok((Arc::new(node), RecordTable::new(database)))
+        let messages = MessageTables::new(database.clone());
+        Ok((Arc::new(node), RecordTable::new(database), messages))
     }
 
     pub(super) fn attach(&self, mesh: Mesh) {
         if self.mesh.set(mesh).is_err() {
             tracing::error!("a second mesh was attached to the node; the first one stays");
         }
+    }
+
+    pub(super) fn attach_messenger(&self, messenger: Messenger) {
+        if self.messenger.set(messenger).is_err() {
+            tracing::error!("a second messenger was attached to the node; the first one stays");
+        }
+    }
+
+    /// Publishes and delivers messages; `None` while the node is still starting.
+    pub(crate) fn messenger(&self) -> Option<&Messenger> {
+        self.messenger.get()
     }
 
     pub(crate) fn id(&self) -> NodeId {

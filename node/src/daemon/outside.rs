@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use wattle_contracts::call::{CallError, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
+use wattle_contracts::message::MessageId;
 use wattle_contracts::record::{LinkOptions, ProviderKind};
 use wattle_mesh::core::links::Target as Link;
 use wattle_runtime::{
     CallContext, Destination, HttpBody, HttpOutError, HttpTimeouts, KeyValue, KeyValueError,
-    LogLevel, Outside, Remote,
+    LogLevel, Outside, PublishError, Remote,
 };
 
 use super::invoke::repeats;
@@ -18,6 +19,7 @@ use super::node::Node;
 use super::table::{Table, Target};
 use crate::providers::http_message::OUTGOING;
 use crate::providers::keyvalue::{self, LinkedStore};
+use crate::providers::messaging::Publication;
 
 /// The way out of every component on this node. Holds the node weakly: the node holds the
 /// components.
@@ -95,6 +97,18 @@ impl Outside for NodeOutside {
         };
         tracing::debug!(component = %source, level, context, message, "component log");
         node.logs().push(source, level, context, message);
+    }
+
+    async fn publish(
+        &self,
+        _context: CallContext,
+        source: &ComponentId,
+        subject: String,
+        body: Vec<u8>,
+        durable: bool,
+    ) -> Result<Option<MessageId>, PublishError> {
+        let node = self.node().map_err(|error| PublishError::Other(error.to_string()))?;
+        node.publish_for(source, Publication { subject, body, durable }).await
     }
 
     async fn send_http(

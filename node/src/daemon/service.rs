@@ -30,13 +30,13 @@ pub(crate) struct NodeService {
 impl Service for NodeService {
     async fn call(
         &self,
-        _from: NodeId,
+        from: NodeId,
         header: CallHeader,
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
         let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
-        self.node.upgrade().ok_or_else(stopping)?.serve(header, payload, body).await
+        self.node.upgrade().ok_or_else(stopping)?.serve(from, header, payload, body).await
     }
 
     async fn artifact(&self, digest: Digest) -> Option<ArtifactSource> {
@@ -50,6 +50,7 @@ impl Node {
     /// chose this one, and knows better where else to go.
     async fn serve(
         self: &Arc<Self>,
+        from: NodeId,
         mut header: CallHeader,
         payload: Bytes,
         body: Option<BodyStream>,
@@ -57,6 +58,9 @@ impl Node {
         if header.hops > CallHeader::MAX_HOPS {
             let message = format!("the call has passed {} nodes: it goes round", header.hops);
             return Err(CallError::new(ErrorKind::NotAllowed, message));
+        }
+        if header.source == Source::Messages {
+            return self.serve_messages(from, &header, payload).await;
         }
         let table = self.table_that_allows(&mut header).await?;
         match table.target(&header.target)? {

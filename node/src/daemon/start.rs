@@ -15,12 +15,14 @@ use wattle_contracts::id::{NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Labels, Record};
 use wattle_contracts::trust::{Paper, UnixMillis};
+use wattle_mesh::core::outbox::Config as OutboxConfig;
 use wattle_mesh::net::{
     About, HostDirectory, JoinTarget, Mesh, MeshConfig, MeshError, RecordStore, StoreError,
     WallClock,
 };
 
 use super::gateway::Gateway;
+use super::messages;
 use super::node::Node;
 use super::scheduler;
 use super::service::NodeService;
@@ -47,6 +49,8 @@ pub(crate) struct UpOptions {
     pub(crate) http_timeout: Duration,
     /// How long calls under way may take to finish when the node stops.
     pub(crate) drain: Duration,
+    /// How much the outbox keeps, and for how long.
+    pub(crate) outbox: OutboxConfig,
 }
 
 /// Runs a node until it is told to stop. `work` has the threads for what takes long.
@@ -61,7 +65,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let paper = paper(&home, &options, id)?;
 
     let (labels, trusted) = (options.labels.clone(), options.trust.clone());
-    let (node, records) = Node::new(work.clone(), &home, &key, labels, trusted)?;
+    let (node, records, kept) = Node::new(work.clone(), &home, &key, labels, trusted)?;
     let gateway = match options.http {
         Some(address) => Some(Gateway::bind(&work, address, options.http_timeout).await?),
         None => None,
@@ -76,11 +80,13 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     };
     let mesh = start_mesh(&home, &options, Arc::clone(&key), paper, about, records, &node).await?;
     node.attach(mesh.clone());
+    let messenger = messages::start(&node, &mesh, kept, options.outbox.clone())?;
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     tasks.spawn(scheduler::follow_records(Arc::clone(&node), mesh.clone(), stop.clone()));
     tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
+    tasks.spawn(messages::run(messenger, stop.clone()));
     let gateway_stop = CancellationToken::new();
     let gateway =
         gateway.map(|gateway| work.spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));

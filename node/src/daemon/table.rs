@@ -144,6 +144,8 @@ impl Table {
             }
             Source::Gateway => self.routes.iter().any(|(_, component)| component == target),
             Source::Operator => true,
+            // A node delivers messages by its messenger, and calls nothing else so.
+            Source::Messages => false,
         };
         if allowed {
             return Ok(());

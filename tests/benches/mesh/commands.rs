@@ -7,11 +7,11 @@ use crate::threads::Threads;
 pub(crate) const HELP: &str = "\
 usage: cargo xtask bench -- -- [--quick] [ROW]...
 
-Measures all rows, or the named ones: across same-node http first-call idle.
+Measures all rows, or the named ones: across same-node http durable first-call idle.
 --quick (or WATTLE_BENCH_QUICK=1) shortens every round, to see whether it works at all.
 Only a full run, without --quick and without names, writes docs/performance.md.";
 
-const ROWS: [&str; 5] = ["across", "same-node", "http", "first-call", "idle"];
+const ROWS: [&str; 6] = ["across", "same-node", "http", "durable", "first-call", "idle"];
 
 /// What to do.
 pub(crate) enum Command {

@@ -7,11 +7,13 @@
 mod across;
 mod commands;
 mod composed;
+mod durable;
 mod first_call;
 mod framed;
 mod hello;
 mod helper;
 mod idle;
+mod jetstream;
 mod load;
 mod machine;
 mod nats;
@@ -66,6 +68,9 @@ async fn measure(options: &Options) -> Result<()> {
     }
     if options.wants("http") {
         hello::measure(options, &mut report).await?;
+    }
+    if options.wants("durable") {
+        durable::measure(options, &mut report).await?;
     }
     if options.wants("first-call") {
         first_call::measure(options, &mut report).await?;

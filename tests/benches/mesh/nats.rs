@@ -1,5 +1,6 @@
 //! NATS request/reply: a broker, a responder in a process of its own, and a client.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -109,14 +110,20 @@ pub(crate) fn server() -> Option<String> {
 /// A broker, which ends when this is dropped.
 pub(crate) struct Broker {
     process: Child,
-    address: String,
+    pub(crate) address: String,
     folder: TempDir,
 }
 
 impl Broker {
     pub(crate) fn start(server: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("wattle-bench-nats-").tempdir()?;
+        Self::start_at(server, folder, &[])
+    }
+
+    /// The same with more flags, in a folder of one's own.
+    pub(crate) fn start_at(server: &str, folder: TempDir, flags: &[OsString]) -> Result<Self> {
         let process = Command::new(server)
+            .args(flags)
             // A free port, which it writes into a file.
             .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
             .arg(folder.path())

@@ -29,7 +29,11 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("wattle-bench-").tempdir()?;
+        Self::at(tempfile::Builder::new().prefix("wattle-bench-").tempdir()?)
+    }
+
+    /// The same, in a folder of one's own.
+    pub(crate) fn at(folder: TempDir) -> Result<Self> {
         let wattle = places::wattle()?;
         let at = |name| folder.path().join(name);
         run(Command::new(&wattle).args(["mesh", "init", "--out"]).arg(at("mesh.key")))?;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
 
 /// The top of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -12,6 +13,13 @@ pub(crate) fn root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
+}
+
+/// A folder on the disk that the repository is on: what is for temporary files may be in memory.
+pub(crate) fn on_disk(name: &str) -> Result<TempDir> {
+    let (prefix, parent) = (format!("bench-{name}-"), root().join("target"));
+    let made = tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent);
+    made.with_context(|| format!("can't make a folder in {}", parent.display()))
 }
 
 /// The node's binary, built with the same profile as this.

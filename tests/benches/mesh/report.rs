@@ -129,6 +129,12 @@ between the sides; each figure is the median of its rounds' values.
 - **HTTP**: `hello` behind `wattle up --http`, against a hyper server with wasmtime's own `wasi:http` handler
   (`ProxyPre`, as its documentation shows it), same engine settings, same component, same client: 32 connections
   kept alive, one request at a time on each.
+- **Durable**: one `wattle up`; the component `announcer` publishes durable messages of 100 bytes for a group whose
+  node has left, so that each is written and none is delivered. 64 calls at once, each publishing one after the other, and one
+  alone; `announcer` takes the time of each. Against a JetStream file stream with one replica, `async-nats`, 64 tasks
+  and one, each waiting for the acknowledgement of a message before the next. The same disk; synced before each
+  acknowledgement on both sides (`sync_interval: always`). nats-server knows that setting from 2.10 on: with an older
+  one, which syncs every two minutes, there is no ratio, and its figures are printed as what they are.
 - **First call**: an engine that has not seen the component, its compiled code in the cache on disk, the file in the
   system's page cache. *Instantiate* ends when the component makes its first call out; *call* is from there until the
   answer.

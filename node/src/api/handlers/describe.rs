@@ -125,6 +125,10 @@ pub(super) fn metrics(node: &Node) -> MetricsReply {
     let mut counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
     let repeats = node.repeats().counts().map(|(name, count)| (name.to_owned(), count));
     counters.extend(repeats);
+    if let Some(messenger) = node.messenger() {
+        let messages = messenger.counts().named();
+        counters.extend(messages.map(|(name, count)| (format!("messages_{name}"), count)));
+    }
     MetricsReply {
         uptime_seconds: node.uptime().as_secs(),
         memory_bytes: resident_memory(),

@@ -25,6 +25,12 @@ const HTTP: &[&str] = &["wasi:http/incoming-handler@0.2.12"];
 /// people's components do.
 pub(crate) const GUESTS: &[Guest] = &[
     Guest {
+        file: "announcer.wasm",
+        made_by: MadeBy::Rust("announcer"),
+        may_import: &["wasi:", "wattle:messaging/"],
+        exports: &["example:messages/announcer@0.1.0"],
+    },
+    Guest {
         file: "basket.wasm",
         made_by: MadeBy::Rust("basket"),
         may_import: &["example:shop/pricing@", "example:shop/types@", "wasi:"],
@@ -53,6 +59,12 @@ pub(crate) const GUESTS: &[Guest] = &[
         made_by: MadeBy::Rust("hello"),
         may_import: &["wasi:http/", "wasi:io/"],
         exports: HTTP,
+    },
+    Guest {
+        file: "ledger.wasm",
+        made_by: MadeBy::Rust("ledger"),
+        may_import: &["wasi:", "wattle:messaging/types@"],
+        exports: &["wattle:messaging/incoming-handler@0.1.0", "example:messages/ledger@0.1.0"],
     },
     Guest {
         file: "misbehave.wasm",

@@ -1,0 +1,385 @@
+//! Messages by subject: taken from publishers here, kept on disk where they are durable, and given
+//! to the groups that subscribe, on whichever node runs those.
+//!
+//! The driver of [`crate::core::outbox`]. Bodies stay on disk until they are sent; every queue has
+//! a limit, and who meets a full one is told so.
+
+mod live;
+mod receive;
+mod send;
+mod store;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use tokio::sync::{Notify, Semaphore};
+use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source, TraceContext};
+use wattle_contracts::id::{ComponentId, ContractId, NodeId, Subject};
+use wattle_contracts::message::{Group, MAX_BODY, MessageId};
+use wattle_contracts::record::RecordBody;
+use wattle_contracts::trust::UnixMillis;
+
+pub use self::store::{KeptMessage, Message, MessageHandler, MessageStore, StoredMessages};
+use super::config::WallClock;
+use super::error::StoreError;
+use super::mesh::Mesh;
+use super::records::Records;
+use super::view::View;
+use crate::core::outbox::{
+    Config, Full, GroupStatus, Inbox, Outbox, ParkedMessage, Reach, Subscriptions,
+};
+use crate::core::time::Time;
+
+/// The contract under which messages travel.
+const CONTRACT: &str = "wattle:messaging/incoming-handler";
+/// Looks for messages that became too old so often.
+const TICK: Duration = Duration::from_secs(1);
+/// How many live messages may be under way from this node.
+const LIVE: usize = 1024;
+
+/// Publishes, delivers and handles messages on one node. Cheap to clone.
+#[derive(Clone)]
+pub struct Messenger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    mesh: Mesh,
+    store: Arc<dyn MessageStore>,
+    handler: Arc<dyn MessageHandler>,
+    contract: ContractId,
+    started: Instant,
+    clock: WallClock,
+    outbox: Mutex<(Outbox, SmallRng)>,
+    inbox: Mutex<Inbox>,
+    /// With what they were made of. Weak, so that the records need not be copied to be changed.
+    subscriptions: RwLock<(Weak<Records>, Arc<Subscriptions>)>,
+    wake: Notify,
+    live: Arc<Semaphore>,
+    counters: Counters,
+}
+
+/// Why a message is not published. Nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Its body is too large.
+    #[error("the message has {size} bytes, where at most {MAX_BODY} are allowed")]
+    TooLarge {
+        /// Its size, in bytes.
+        size: usize,
+    },
+    /// Too many durable messages wait.
+    #[error("{0}")]
+    Full(Full),
+    /// Too many live messages are under way.
+    #[error("{LIVE} live messages are under way from this node already")]
+    Busy,
+    /// It could not be written down.
+    #[error("the message can't be kept: {0}")]
+    Disk(StoreError),
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        #[derive(Debug, Default)]
+        struct Counters {
+            $($name: AtomicU64,)*
+        }
+
+        /// What was counted of messages since the node started.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct MessageCounts {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Messenger {
+            /// The counters.
+            pub fn counts(&self) -> MessageCounts {
+                let counters = &self.inner.counters;
+                MessageCounts { $($name: counters.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        impl MessageCounts {
+            /// Each by its name.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Durable messages taken from publishers.
+    published,
+    /// Messages refused because there was no room.
+    refused_full,
+    /// Durable messages of this node that a group acknowledged.
+    acknowledged,
+    /// Durable messages of this node that became too old for a group.
+    expired,
+    /// Durable messages of this node that were parked.
+    parked,
+    /// Durable messages that components of this node handled.
+    handled,
+    /// Durable messages that came again after they were handled.
+    repeated,
+    /// Durable messages that components of this node failed to handle.
+    failed,
+    /// Live messages taken from publishers.
+    live_published,
+    /// Live messages that nobody could be given, or that failed.
+    live_lost,
+}
+
+fn one_more(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Messenger {
+    /// Takes up what the disk holds. [`Messenger::run`] then delivers it.
+    pub fn new(
+        mesh: Mesh,
+        store: Arc<dyn MessageStore>,
+        handler: Arc<dyn MessageHandler>,
+        config: Config,
+    ) -> Result<Self, StoreError> {
+        let clock = WallClock::default();
+        let stored = store.load()?;
+        // Above every sequence that was ever used, also by a disk that is no longer there.
+        let next = stored.next.max(clock.now().0.saturating_mul(1000));
+        let outbox = Outbox::new(config, next, stored.messages, stored.groups);
+        let mut inbox = Inbox::default();
+        for ((group, publisher), (floor, handled)) in stored.handled {
+            inbox.load(group, publisher, floor, handled);
+        }
+        let contract = CONTRACT.parse().map_err(|error| StoreError(format!("{error}")))?;
+        let records = mesh.records();
+        let subscriptions = Arc::new(subscriptions(&records));
+        let inner = Inner {
+            mesh,
+            store,
+            handler,
+            contract,
+            started: Instant::now(),
+            clock,
+            outbox: Mutex::new((outbox, SmallRng::from_os_rng())),
+            inbox: Mutex::new(inbox),
+            subscriptions: RwLock::new((Arc::downgrade(&records), subscriptions)),
+            wake: Notify::new(),
+            live: Arc::new(Semaphore::new(LIVE)),
+            counters: Counters::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Delivers what waits, for as long as this is polled.
+    pub async fn run(&self) {
+        let (mut view, mut records) =
+            (self.inner.mesh.watch_view(), self.inner.mesh.watch_records());
+        loop {
+            view.mark_unchanged();
+            records.mark_unchanged();
+            let pause = self.step();
+            tokio::select! {
+                () = self.inner.wake.notified() => {}
+                changed = view.changed() => if changed.is_err() { return },
+                changed = records.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Keeps a message for every group that subscribes to its subject. It is on disk when this
+    /// returns.
+    pub async fn publish_durable(
+        &self,
+        subject: &Subject,
+        body: Vec<u8>,
+    ) -> Result<MessageId, PublishError> {
+        check_size(&body)?;
+        let groups: BTreeSet<Group> = self.subscriptions().of(subject).into_iter().collect();
+        let published = self.wall();
+        let taken = self.outbox().0.publish(published, subject, body.len(), &groups);
+        let sequence = taken.map_err(|full| {
+            one_more(&self.inner.counters.refused_full);
+            PublishError::Full(full)
+        })?;
+        if !groups.is_empty() {
+            let kept = KeptMessage { subject: subject.clone(), body, published, groups };
+            let messenger = self.clone();
+            // In a task of its own: a publisher that goes away must not leave a message that is
+            // neither kept nor forgotten.
+            let write = async move {
+                let written = messenger.inner.store.keep(sequence, kept).await;
+                messenger.outbox().0.written(sequence, written.is_ok());
+                messenger.inner.wake.notify_one();
+                written
+            };
+            let stopped = |error| Err(StoreError(format!("{error}")));
+            tokio::spawn(write).await.unwrap_or_else(stopped).map_err(PublishError::Disk)?;
+        }
+        one_more(&self.inner.counters.published);
+        Ok(MessageId { publisher: self.me(), sequence })
+    }
+
+    /// What waits for whom.
+    pub fn status(&self) -> Vec<GroupStatus> {
+        self.outbox().0.status(self.wall())
+    }
+
+    /// What is parked.
+    pub fn parked(&self) -> Vec<ParkedMessage> {
+        self.outbox().0.parked(self.wall())
+    }
+
+    /// Puts what is parked for `group` at the end of its queue. Returns how many messages.
+    pub async fn retry_parked(&self, group: &Group) -> Result<usize, StoreError> {
+        let wall = self.wall();
+        let moved = self.outbox().0.unpark(wall, group);
+        let (count, messenger, group) = (moved.len(), self.clone(), group.clone());
+        let write = async move {
+            let written = messenger.inner.store.unpark(&group, moved.clone(), wall).await;
+            messenger.outbox().0.unparked(&group, &moved, written.is_ok());
+            messenger.inner.wake.notify_one();
+            written
+        };
+        tokio::spawn(write).await.unwrap_or_else(|error| Err(StoreError(format!("{error}"))))?;
+        Ok(count)
+    }
+
+    /// Gives up what is parked for `group`. Returns how many messages.
+    pub async fn drop_parked(&self, group: &Group) -> Result<usize, StoreError> {
+        let parked = self.parked().into_iter().filter(|message| message.group == *group);
+        let sequences: Vec<u64> = parked.map(|message| message.sequence).collect();
+        self.inner.store.drop_parked(group, sequences.clone()).await?;
+        for sequence in &sequences {
+            self.outbox().0.dropped(group, *sequence);
+        }
+        Ok(sequences.len())
+    }
+
+    fn me(&self) -> NodeId {
+        self.inner.mesh.node_id()
+    }
+
+    fn now(&self) -> Time {
+        Time::since_start(self.inner.started.elapsed())
+    }
+
+    fn wall(&self) -> UnixMillis {
+        self.inner.clock.now()
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, (Outbox, SmallRng)> {
+        self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who subscribes to what, by the records as they are now.
+    fn subscriptions(&self) -> Arc<Subscriptions> {
+        let current = self.inner.mesh.records();
+        {
+            let known = self.inner.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
+            if std::ptr::eq(known.0.as_ptr(), Arc::as_ptr(&current)) {
+                return Arc::clone(&known.1);
+            }
+        }
+        let made = Arc::new(subscriptions(&current));
+        let mut known = self.inner.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
+        *known = (Arc::downgrade(&current), Arc::clone(&made));
+        made
+    }
+
+    fn reach(&self) -> ReachNow {
+        ReachNow {
+            me: self.me(),
+            view: self.inner.mesh.view(),
+            subscriptions: self.subscriptions(),
+            handler: Arc::clone(&self.inner.handler),
+        }
+    }
+
+    fn header(&self, target: &ComponentId, function: &str, time_left: Duration) -> CallHeader {
+        CallHeader {
+            time_left,
+            trace: TraceContext::default(),
+            source: Source::Messages,
+            target: target.clone(),
+            contract: self.inner.contract.clone(),
+            function: function.into(),
+            encoding: Encoding::Message,
+            hops: 1,
+        }
+    }
+
+    /// Answers a call of another node's messenger.
+    pub async fn serve(
+        &self,
+        from: NodeId,
+        header: &CallHeader,
+        payload: Bytes,
+    ) -> Result<Bytes, CallError> {
+        match header.function.as_str() {
+            send::FUNCTION => self.serve_delivery(from, header, &payload).await,
+            live::FUNCTION => self.serve_live(header, &payload).await,
+            other => {
+                let message = format!("messages have no function `{other}`");
+                Err(CallError::new(ErrorKind::NotLinked, message))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Messenger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messenger").finish_non_exhaustive()
+    }
+}
+
+fn check_size(body: &[u8]) -> Result<(), PublishError> {
+    match body.len() > MAX_BODY {
+        true => Err(PublishError::TooLarge { size: body.len() }),
+        false => Ok(()),
+    }
+}
+
+fn subscriptions(records: &Records) -> Subscriptions {
+    Subscriptions::new(records.iter().filter_map(|record| match &record.body {
+        RecordBody::App(app) => Some(&**app),
+        _ => None,
+    }))
+}
+
+/// Who can be reached, at one moment.
+struct ReachNow {
+    me: NodeId,
+    view: Arc<View>,
+    subscriptions: Arc<Subscriptions>,
+    handler: Arc<dyn MessageHandler>,
+}
+
+impl Reach for ReachNow {
+    fn connected(&self, node: NodeId) -> bool {
+        node == self.me || self.view.node(node).is_some_and(|node| node.connected)
+    }
+
+    fn serving(&self, group: &Group) -> Vec<NodeId> {
+        let Some(component) = self.subscriptions.component(group) else { return Vec::new() };
+        let serves = |node: &&super::NodeView| {
+            node.connected && node.runs.components.contains_key(component)
+        };
+        let others = self.view.nodes.values().filter(|node| !node.is_self).filter(serves);
+        let mut others: Vec<_> =
+            others.map(|node| (node.rtt.unwrap_or(Duration::MAX), node.id)).collect();
+        others.sort_unstable();
+        let me = self.handler.runs(component).then_some(self.me);
+        me.into_iter().chain(others.into_iter().map(|(_, node)| node)).collect()
+    }
+}

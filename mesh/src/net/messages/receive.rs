@@ -1,0 +1,162 @@
+//! The subscriber's side: each durable message to its component, one after the other, and what was
+//! handled to disk before it is acknowledged.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
+use wattle_contracts::id::{ComponentId, NodeId, Subject};
+use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, MessageId};
+use wattle_contracts::wire;
+
+use super::{Message, Messenger, one_more};
+use crate::core::outbox::{Inbox, Refused};
+use crate::net::StoreError;
+
+/// After so long no further message of a delivery is begun: the publisher wants to hear how far
+/// it came.
+const SLICE: Duration = Duration::from_secs(5);
+
+/// Set when whoever waits for an answer has gone away.
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The right to handle the messages of one publisher, group and subject; given back when dropped.
+struct Lane<'a> {
+    messenger: &'a Messenger,
+    group: &'a Group,
+    publisher: NodeId,
+    subject: &'a Subject,
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        self.messenger.inbox().end(self.group, self.publisher, self.subject);
+    }
+}
+
+impl Messenger {
+    pub(super) async fn serve_delivery(
+        &self,
+        from: NodeId,
+        header: &CallHeader,
+        payload: &[u8],
+    ) -> Result<Bytes, CallError> {
+        let malformed = |error| CallError::new(ErrorKind::Internal, format!("{error}"));
+        let delivery: Delivery = wire::decode(payload).map_err(malformed)?;
+        // Who sends directly can only speak for itself.
+        if header.hops <= 1 && delivery.publisher != from {
+            let message = format!("{from} can't deliver messages of {}", delivery.publisher);
+            return Err(CallError::new(ErrorKind::NotAllowed, message));
+        }
+        let component = self.subscriptions().component(&delivery.group).cloned();
+        let reply = match component {
+            // The publisher may know of a declaration that is still on its way here.
+            Some(component) if component == header.target => {
+                self.receive(component, delivery).await
+            }
+            _ => DeliveryReply {
+                handled: 0,
+                stopped: Some(DeliveryStop::Busy(format!(
+                    "`{}` is not known here as the handler of `{}`",
+                    header.target, delivery.group
+                ))),
+            },
+        };
+        wire::encode(&reply).map(Bytes::from).map_err(malformed)
+    }
+
+    /// Handles a delivery in a task of its own: a connection that breaks must not end a handler in
+    /// the middle, only keep it from beginning with the next message.
+    pub(super) async fn receive(
+        &self,
+        component: ComponentId,
+        delivery: Delivery,
+    ) -> DeliveryReply {
+        let flag = Arc::new(AtomicBool::new(false));
+        let _abandoned = Abandoned(Arc::clone(&flag));
+        let messenger = self.clone();
+        let work = async move { messenger.handle_all(&component, delivery, &flag).await };
+        tokio::spawn(work).await.unwrap_or_else(|error| DeliveryReply {
+            handled: 0,
+            stopped: Some(DeliveryStop::Failed(format!("the handling broke off: {error}"))),
+        })
+    }
+
+    async fn handle_all(
+        &self,
+        component: &ComponentId,
+        delivery: Delivery,
+        abandoned: &AtomicBool,
+    ) -> DeliveryReply {
+        let Delivery { publisher, group, floor, subject, messages } = delivery;
+        let begun = self.inbox().begin(&group, publisher, &subject, floor);
+        if let Err(refused) = begun {
+            let why = match refused {
+                Refused::Running => "an earlier delivery is still being handled",
+                Refused::TooFarAhead => "too much was handled ahead of an older message",
+            };
+            return DeliveryReply { handled: 0, stopped: Some(DeliveryStop::Busy(why.into())) };
+        }
+        let _lane = Lane { messenger: self, group: &group, publisher, subject: &subject };
+        let begun = Instant::now();
+        let (mut handled, mut stopped) = (0, None);
+        let mut writes: JoinSet<Result<(), StoreError>> = JoinSet::new();
+        for (sequence, body) in messages {
+            if self.inbox().is_settled(&group, publisher, sequence) {
+                one_more(&self.inner.counters.repeated);
+                handled += 1;
+                continue;
+            }
+            if abandoned.load(Ordering::Relaxed) || (handled > 0 && begun.elapsed() > SLICE) {
+                break;
+            }
+            let id = Some(MessageId { publisher, sequence });
+            let message = Message { subject: subject.clone(), body, id };
+            if let Err(error) = self.inner.handler.handle(component, message).await {
+                stopped = Some(self.stop(component, error));
+                break;
+            }
+            one_more(&self.inner.counters.handled);
+            handled += 1;
+            let floor = self.inbox().handled(&group, publisher, sequence);
+            let (store, group) = (Arc::clone(&self.inner.store), group.clone());
+            // Begun now, awaited together: the next message need not wait for the disk.
+            let write = async move { store.handled(&group, publisher, sequence, floor).await };
+            writes.spawn(write);
+        }
+        for written in writes.join_all().await {
+            if let Err(error) = written {
+                // Known in memory, so that it is not handled again when it comes again.
+                let why = format!("what was handled can't be written down: {error}");
+                tracing::warn!(%group, why, "messages are not acknowledged");
+                return DeliveryReply { handled: 0, stopped: Some(DeliveryStop::Busy(why)) };
+            }
+        }
+        DeliveryReply { handled, stopped }
+    }
+
+    fn stop(&self, component: &ComponentId, error: CallError) -> DeliveryStop {
+        match error.kind {
+            ErrorKind::Unreachable => DeliveryStop::NotHere,
+            ErrorKind::Overloaded => DeliveryStop::Busy(error.message),
+            _ => {
+                one_more(&self.inner.counters.failed);
+                tracing::debug!(%component, %error, "a message was not handled");
+                DeliveryStop::Failed(error.to_string())
+            }
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inner.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

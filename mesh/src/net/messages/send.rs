@@ -1,0 +1,164 @@
+//! The publisher's side: from the outbox to another node, or to a component of this one.
+
+use std::time::Duration;
+
+use wattle_contracts::id::ComponentId;
+use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group};
+use wattle_contracts::wire;
+
+use super::{Messenger, TICK, one_more};
+use crate::core::outbox::{Action, Outcome, Sending, Settled};
+
+/// The function under which durable messages travel.
+pub(super) const FUNCTION: &str = "handle";
+/// How long an answer is waited for. A handler may take minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long to wait after the disk refused to write.
+const DISK_RETRY: Duration = Duration::from_secs(1);
+
+impl Messenger {
+    /// Does what is to be done now. Returns how long there is nothing else to do.
+    pub(super) fn step(&self) -> Duration {
+        let reach = self.reach();
+        let (now, wall) = (self.now(), self.wall());
+        let mut actions = Vec::new();
+        let pause = {
+            let outbox = &mut self.outbox().0;
+            outbox.step(now, wall, &reach, &mut actions);
+            let wake = outbox.wake_at(now).since(now);
+            if outbox.is_empty() { wake } else { wake.min(TICK) }
+        };
+        self.act(actions);
+        // At least a moment: whatever went wrong, the thread is not taken by it.
+        pause.max(Duration::from_millis(1))
+    }
+
+    fn act(&self, actions: Vec<Action>) {
+        let mut settled = Vec::new();
+        for action in actions {
+            match action {
+                Action::Deliver(sending) => {
+                    let messenger = self.clone();
+                    tokio::spawn(async move { messenger.deliver(sending).await });
+                }
+                Action::Settle { group, sequence, how } => {
+                    self.note(&group, sequence, &how);
+                    settled.push((group, sequence, how));
+                }
+                Action::Assign { group, node } => {
+                    let messenger = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = messenger.inner.store.assign(&group, node).await {
+                            tracing::warn!(%group, %error, "can't write down where messages go");
+                        }
+                    });
+                }
+            }
+        }
+        if !settled.is_empty() {
+            let messenger = self.clone();
+            tokio::spawn(async move { messenger.settle(settled).await });
+        }
+    }
+
+    fn note(&self, group: &Group, sequence: u64, how: &Settled) {
+        let counters = &self.inner.counters;
+        match how {
+            Settled::Handled => one_more(&counters.acknowledged),
+            Settled::Expired => {
+                one_more(&counters.expired);
+                tracing::warn!(%group, sequence, "a message became too old, and was given up");
+            }
+            Settled::Parked(why) => {
+                one_more(&counters.parked);
+                tracing::warn!(
+                    %group, sequence, why,
+                    "a message failed too often, and is parked: see `wattle outbox parked`"
+                );
+            }
+        }
+    }
+
+    /// Writes down what is settled, however long the disk refuses.
+    async fn settle(&self, settled: Vec<(Group, u64, Settled)>) {
+        while let Err(error) = self.inner.store.settle(settled.clone()).await {
+            tracing::warn!(%error, "can't write down which messages are settled; trying again");
+            tokio::time::sleep(DISK_RETRY).await;
+        }
+        for (group, sequence, how) in settled {
+            self.outbox().0.settled(&group, sequence, how);
+        }
+        self.inner.wake.notify_one();
+    }
+
+    async fn deliver(&self, sending: Sending) {
+        let outcome = self.send(&sending).await;
+        let now = self.now();
+        let mut actions = Vec::new();
+        {
+            let (outbox, random) = &mut *self.outbox();
+            outbox.outcome(now, &sending, outcome, random, &mut actions);
+        }
+        self.act(actions);
+        self.inner.wake.notify_one();
+    }
+
+    async fn send(&self, sending: &Sending) -> Outcome {
+        let Some(component) = self.subscriptions().component(&sending.group).cloned() else {
+            // Taken back while this was on its way; it is kept, and was not sent.
+            return stopped(DeliveryStop::Busy("nobody subscribes any more".into()));
+        };
+        let messages = match self.bodies(sending) {
+            Ok(messages) => messages,
+            Err(why) => return stopped(DeliveryStop::Failed(why)),
+        };
+        let delivery = Delivery {
+            publisher: self.me(),
+            group: sending.group.clone(),
+            floor: sending.floor,
+            subject: sending.subject.clone(),
+            messages,
+        };
+        if sending.node == self.me() {
+            return Outcome::Answered(self.receive(component, delivery).await);
+        }
+        self.send_away(sending, &component, &delivery).await
+    }
+
+    async fn send_away(
+        &self,
+        sending: &Sending,
+        component: &ComponentId,
+        delivery: &Delivery,
+    ) -> Outcome {
+        let payload = match wire::encode(delivery) {
+            Ok(payload) => payload,
+            Err(error) => return stopped(DeliveryStop::Failed(error.to_string())),
+        };
+        let header = self.header(component, FUNCTION, PATIENCE);
+        let answer = self.inner.mesh.call(sending.node, header, payload.into(), None).await;
+        match answer {
+            Ok(reply) => match wire::decode::<DeliveryReply>(&reply.payload) {
+                Ok(reply) => Outcome::Answered(reply),
+                Err(error) => Outcome::Lost(format!("{}: {error}", sending.node.short())),
+            },
+            Err(error) => Outcome::Lost(format!("{}: {error}", sending.node.short())),
+        }
+    }
+
+    /// The messages with their bodies, as far as those can be read.
+    fn bodies(&self, sending: &Sending) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        let bodies = self.inner.store.bodies(&sending.sequences).map_err(|e| e.to_string())?;
+        let found = sending.sequences.iter().copied().zip(bodies);
+        let found = found.map_while(|(sequence, body)| Some((sequence, body?)));
+        let found: Vec<_> = found.collect();
+        match found.is_empty() {
+            true => Err("its body is not on this node's disk any more".into()),
+            false => Ok(found),
+        }
+    }
+}
+
+fn stopped(stop: DeliveryStop) -> Outcome {
+    Outcome::Answered(DeliveryReply { handled: 0, stopped: Some(stop) })
+}

@@ -1,0 +1,65 @@
+//! Messages into a component: `wattle:messaging/incoming-handler`.
+
+use tokio::time::timeout_at;
+use wasmtime::component::{ComponentType, Lower};
+use wattle_contracts::call::{CallError, ErrorKind};
+use wattle_contracts::id::ContractId;
+
+use super::Actor;
+use crate::outside::{CallContext, IncomingMessage};
+
+/// The interface, in the version that is given messages.
+const HANDLER: &str = "wattle:messaging/incoming-handler@0.1.0";
+
+/// `types.message-id`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct MessageId {
+    publisher: String,
+    sequence: u64,
+}
+
+/// `types.message`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Message {
+    subject: String,
+    body: Vec<u8>,
+    id: Option<MessageId>,
+}
+
+impl Actor {
+    /// Gives a message to the component. An error that it answers with is
+    /// [`ErrorKind::Trapped`]: it was given the message, and did not handle it.
+    pub async fn handle_message(
+        &self,
+        context: CallContext,
+        message: IncomingMessage,
+    ) -> Result<(), CallError> {
+        let contract: ContractId = HANDLER
+            .parse()
+            .map_err(|error| CallError::new(ErrorKind::Internal, format!("{error}")))?;
+        let export = self.export(Some(&contract), "handle")?;
+        let IncomingMessage { subject, body, id } = message;
+        let id =
+            id.map(|id| MessageId { publisher: id.publisher.to_string(), sequence: id.sequence });
+        let message = Message { subject, body, id };
+        let _in_flight = self.shared.enter()?;
+        let mut seat = self.instances.seat(&self.shared, context)?;
+        let deadline = seat.store.data().context().deadline;
+        let called = timeout_at(deadline, async {
+            let instance = seat.instance(self.instances.pre()).await?;
+            let handle = instance.get_typed_func::<(Message,), (Result<(), String>,)>(
+                &mut seat.store,
+                export.index,
+            )?;
+            handle.call_async(&mut seat.store, (message,)).await
+        });
+        let called = called.await;
+        let (answer,) = self.outcome(seat, export, called)?;
+        answer.map_err(|why| {
+            let message = format!("{} did not handle the message: {why}", self.id());
+            CallError::new(ErrorKind::Trapped, message)
+        })
+    }
+}
