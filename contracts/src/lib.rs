@@ -13,5 +13,6 @@ pub mod key;
 pub mod manifest;
 pub mod provider;
 pub mod record;
+pub mod seal;
 pub mod trust;
 pub mod wire;

@@ -37,6 +37,6 @@ pub use libp2p::Multiaddr;
 pub use mesh::Mesh;
 pub use metrics::{MetricsSnapshot, OutcomesSnapshot};
 pub use records::Records;
-pub use service::{ArtifactSource, RecordStore, Reply, Service};
+pub use service::{ArtifactSource, Loaded, RecordStore, Reply, Service};
 pub use statement::{About, Declaration, Failure, Load, Runs};
 pub use view::{FoundBy, NodeView, Standing, View};

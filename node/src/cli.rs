@@ -5,6 +5,8 @@ mod apps;
 mod call;
 mod config;
 mod demo;
+mod forget;
+mod history;
 mod inspect;
 mod keys;
 mod links;
@@ -69,6 +71,10 @@ enum Verb {
     Call(call::Call),
     /// Takes an app back.
     Rm(rm::Rm),
+    /// Shows the changes of a key: the current one, and those that lost against it.
+    History(history::History),
+    /// Says that a node is gone for good.
+    Forget(forget::Forget),
     /// Shows what this node's components log.
     Logs(logs::LogsVerb),
     /// Shows this node's counters.
@@ -125,6 +131,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Config(verb) => done(verb.run().await),
             Verb::Call(verb) => done(verb.run().await),
             Verb::Rm(verb) => done(verb.run().await),
+            Verb::History(verb) => done(verb.run().await),
+            Verb::Forget(verb) => done(verb.run().await),
             Verb::Logs(verb) => done(verb.run().await),
             Verb::Metrics(verb) => done(verb.run().await),
             Verb::Demo(verb) => verb.run().await,

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::call::Source;
-use wattle_contracts::id::{AppName, ComponentId, Digest};
+use wattle_contracts::id::{AppName, ComponentId, Digest, NodeId};
+use wattle_contracts::record::RecordKey;
 use wattle_runtime::CallContext;
 
 use super::types::*;
@@ -26,6 +27,7 @@ use crate::state::StoreArtifactError;
 
 mod config;
 mod describe;
+mod history;
 mod links;
 
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/nodes", get(nodes))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}", delete(remove))
+        .route("/v1/history/{*key}", get(changes))
+        .route("/v1/members/{node}", delete(forget))
         .route("/v1/links", get(links::list))
         .route(
             "/v1/links/{app}/{component}/{name}/{*contract}",
@@ -128,11 +132,29 @@ async fn remove(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
     }
 }
 
+async fn changes(State(shared): State<Shared>, Path(key): Path<String>) -> Response {
+    match key.parse::<RecordKey>() {
+        Ok(key) => Json(history::history(&shared.node, &key)).into_response(),
+        Err(error) => failure(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+async fn forget(State(shared): State<Shared>, Path(node): Path<String>) -> Response {
+    let node: NodeId = match node.parse() {
+        Ok(node) => node,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    match shared.node.forget(node).await {
+        Ok(()) => Json(ForgetReply { node }).into_response(),
+        Err(error) => apply_failure(&error),
+    }
+}
+
 fn apply_failure(error: &ApplyError) -> Response {
     let status = match error {
         ApplyError::Manifest(_) | ApplyError::Component { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        ApplyError::NoHome { .. } => StatusCode::CONFLICT,
-        ApplyError::NoSuchApp(_) => StatusCode::NOT_FOUND,
+        ApplyError::NoHome { .. } | ApplyError::IsThere(_) => StatusCode::CONFLICT,
+        ApplyError::NoSuchApp(_) | ApplyError::NoSuchMember(_) => StatusCode::NOT_FOUND,
         ApplyError::Node(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     failure(status, error)

@@ -47,6 +47,12 @@ pub(crate) enum ApplyError {
     /// No app has this name.
     #[error("no app `{0}` is declared in this mesh")]
     NoSuchApp(AppName),
+    /// No record says that this node takes part.
+    #[error("no node {0} takes part in this mesh, as far as this node knows")]
+    NoSuchMember(NodeId),
+    /// A node that is there can't be forgotten.
+    #[error("{0} is there; a node that is gone for good can be forgotten, after it was stopped")]
+    IsThere(NodeId),
     /// This node failed.
     #[error("{0}")]
     Node(String),
@@ -128,6 +134,21 @@ impl Node {
             return Err(ApplyError::NoSuchApp(name.clone()));
         }
         self.put(RecordKey::App(name.clone()), RecordBody::Tombstone).await
+    }
+
+    /// Declares that a node is gone for good.
+    pub(crate) async fn forget(&self, gone: NodeId) -> Result<(), ApplyError> {
+        let key = RecordKey::Member(gone);
+        let starting = || ApplyError::Node("this node is still starting".into());
+        let mesh = self.mesh().ok_or_else(starting)?;
+        let is_connected = mesh.view().node(gone).is_some_and(|node| node.connected);
+        if gone == self.id() || is_connected {
+            return Err(ApplyError::IsThere(gone));
+        }
+        if mesh.records().get(&key).is_none_or(|record| record.is_tombstone()) {
+            return Err(ApplyError::NoSuchMember(gone));
+        }
+        self.put(key, RecordBody::Tombstone).await
     }
 
     /// Writes a record. When this returns it is durable, and this node goes by it.

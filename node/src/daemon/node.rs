@@ -86,7 +86,7 @@ impl Node {
             mesh: OnceLock::new(),
             reschedule: Notify::new(),
         };
-        Ok((Arc::new(node), RecordTable::new(database)))
+        Ok((Arc::new(node), RecordTable::new(database, key)))
     }
 
     pub(super) fn attach(&self, mesh: Mesh) {

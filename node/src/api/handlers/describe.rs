@@ -127,6 +127,10 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("control_dropped", mesh.control_dropped),
         ("records_taken", mesh.records_taken),
         ("records_refused", mesh.records_refused),
+        ("records_held_back", mesh.records_held_back),
+        ("records_ignored", mesh.records_ignored),
+        ("records_lost", mesh.records_lost),
+        ("records_damaged", mesh.records_damaged),
         ("artifacts_served", mesh.artifacts_served),
         ("artifacts_fetched", mesh.artifacts_fetched),
     ];
