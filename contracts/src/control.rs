@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::Fact;
 use crate::id::NodeId;
-use crate::record::{Record, RecordKey, Version};
+use crate::record::{Hlc, Record};
 
 /// The longest control message, in bytes.
 pub const MAX_CONTROL: usize = 1024 * 1024;
@@ -61,31 +61,77 @@ pub struct PeerHint {
     pub addresses: Vec<String>,
 }
 
-/// How many buckets the keys of the records are cut into for comparison.
-pub const BUCKETS: usize = 256;
-
-/// The exchange that makes two nodes' records equal: new ones are pushed at once, and what a
-/// push missed is found by comparing one hash, then the hashes of the buckets, then the versions
-/// in the buckets that differ.
+/// The exchange that makes two nodes' records equal: new ones are pushed at once, and what a push
+/// missed is found by comparing one hash, then those of the ranges that differ.
+///
+/// What is compared are *elements*: the current record of each key, and the changes that lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordMessage {
-    /// New records, passed on to whoever has not seen them.
-    Push(Vec<Record>),
+    /// Records that the sender holds.
+    Push {
+        /// Those that are current.
+        current: Vec<Record>,
+        /// Changes that lost against one that was made at the same time.
+        lost: Vec<Record>,
+    },
     /// The hash of everything the sender holds.
     Root([u8; 32]),
-    /// The hash of each of the [`BUCKETS`] buckets, shortened; the answer to a root that differs.
-    Buckets(Vec<u64>),
-    /// The versions that the sender holds in some buckets.
-    Versions(Vec<BucketVersions>),
+    /// The hashes of what the sender holds in some ranges, each cut into sixteen.
+    Ranges(Vec<RangeHashes>),
+    /// A tag of each element that the sender holds in some ranges.
+    Tags {
+        /// What the tags are made with. New for each message, so that nobody can prepare two
+        /// elements with one tag.
+        salt: u64,
+        /// The ranges.
+        ranges: Vec<RangeTags>,
+    },
+    /// The answer to tags: what the two hold differently.
+    Differ {
+        /// The salt of the tags that are answered.
+        salt: u64,
+        /// Elements of the sender whose tags were not among those.
+        lines: Vec<(ElementId, Hlc)>,
+        /// Tags among those of which the sender holds no element: please send these.
+        unknown: Vec<RangeTags>,
+    },
     /// Please send these.
-    Want(Vec<RecordKey>),
+    Want(Vec<ElementId>),
+    /// These are from before a horizon that everybody agreed to, and nobody kept them.
+    Gone(Vec<ElementId>),
 }
 
-/// What the sender holds in one bucket.
+/// The name of an element: the start of the SHA-256 of its key, for a change that lost also of its
+/// version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ElementId(pub [u8; 16]);
+
+/// All elements whose name starts with some hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ElementRange {
+    /// How many digits, 15 at most.
+    pub digits: u8,
+    /// The digits, from the highest bits down; the rest is zero.
+    pub path: u64,
+}
+
+/// The hash of an empty range: no hash of anything.
+pub const NOTHING: [u8; 16] = [0; 16];
+
+/// The hashes of a range that is cut into sixteen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketVersions {
-    /// Which bucket.
-    pub bucket: u8,
-    /// Every key in it, and the version held.
-    pub versions: Vec<(RecordKey, Version)>,
+pub struct RangeHashes {
+    /// Which range.
+    pub range: ElementRange,
+    /// The start of the hash of each part; [`NOTHING`] where there is nothing.
+    pub parts: [[u8; 16]; 16],
+}
+
+/// The tags of all elements in a range.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeTags {
+    /// Which range.
+    pub range: ElementRange,
+    /// A tag for each element: the start of the SHA-256 of the salt and the element's hash.
+    pub tags: Vec<[u8; 8]>,
 }

@@ -14,5 +14,6 @@ pub mod manifest;
 pub mod message;
 pub mod provider;
 pub mod record;
+pub mod seal;
 pub mod trust;
 pub mod wire;

@@ -1,22 +1,26 @@
 //! The replicated records: what people declare. Each is signed by its writer and carries a
 //! version, so that any node can check it and any two nodes agree which of two is newer.
 
+mod ancestry;
 mod app;
 mod config;
+mod key;
 mod link;
+mod member;
 
+pub use ancestry::Ancestry;
 pub use app::{
     App, ComponentSpec, HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, ProviderSpec,
     SubscriptionSpec,
 };
 pub use config::{Config, ConfigKey};
+pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
-
-use std::fmt;
+pub use member::{Horizon, Member};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AppName, Digest, NodeId};
+use crate::id::{Digest, NodeId};
 use crate::key::{Purpose, Signature, SigningKey};
 use crate::wire::{self, WireError};
 
@@ -42,26 +46,15 @@ pub struct Version {
     pub writer: NodeId,
 }
 
-/// What a record is about. One key has one current record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum RecordKey {
-    /// An app.
-    App(AppName),
-    /// Where one import goes, whatever its app says.
-    Link(Box<LinkKey>),
-    /// One configuration value, whatever its app says.
-    Config(ConfigKey),
-}
-
-impl fmt::Display for RecordKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecordKey::App(name) => write!(f, "app/{name}"),
-            RecordKey::Link(key) => write!(f, "link/{key}"),
-            RecordKey::Config(key) => write!(f, "config/{key}"),
-        }
-    }
+impl Version {
+    /// Not after any other.
+    pub const LEAST: Self =
+        Self { at: Hlc { millis: 0, counter: 0 }, writer: NodeId::from_bytes([0; 32]) };
+    /// Not before any other.
+    pub const GREATEST: Self = Self {
+        at: Hlc { millis: u64::MAX, counter: u32::MAX },
+        writer: NodeId::from_bytes([0xFF; 32]),
+    };
 }
 
 /// What a record says.
@@ -70,8 +63,10 @@ impl fmt::Display for RecordKey {
 pub enum RecordBody {
     /// This app shall run.
     App(Box<App>),
-    /// What the key named is gone. Kept, so that a node that was away can't bring it back.
+    /// What the key named is gone. Kept until no node can bring it back.
     Tombstone,
+    /// This node takes part.
+    Member(Member),
     /// This import goes there.
     Link(Box<Link>),
     /// This is the value.
@@ -85,6 +80,8 @@ pub struct Record {
     pub key: RecordKey,
     /// When and by whom it was written.
     pub version: Version,
+    /// What its writer knew of the key.
+    pub ancestry: Ancestry,
     /// What it says.
     pub body: RecordBody,
     signature: Signature,
@@ -100,6 +97,14 @@ pub enum RecordError {
     /// Its key and its body do not belong together.
     #[error("the record of {0} speaks of something else")]
     Mismatched(RecordKey),
+    /// It says of its own past what can't be.
+    #[error("the record of {key} {why}")]
+    Inconsistent {
+        /// What it is about.
+        key: RecordKey,
+        /// What can't be.
+        why: &'static str,
+    },
     /// What it says is out of bounds.
     #[error("the record of {key}: {why}")]
     OutOfBounds {
@@ -127,24 +132,36 @@ impl Record {
     /// The largest record, in bytes as it travels.
     pub const MAX_SIZE: usize = 256 * 1024;
 
-    /// Signs a record; its writer is the node whose key this is.
+    /// Signs the first record of a key; its writer is the node whose key this is.
     pub fn sign(
         key: &SigningKey,
         about: RecordKey,
         at: Hlc,
         body: RecordBody,
     ) -> Result<Self, RecordError> {
+        Self::sign_after(key, about, at, None, body)
+    }
+
+    /// Signs a record that takes the place of `previous`, which its writer knew.
+    pub fn sign_after(
+        key: &SigningKey,
+        about: RecordKey,
+        at: Hlc,
+        previous: Option<&Record>,
+        body: RecordBody,
+    ) -> Result<Self, RecordError> {
         let version = Version { at, writer: NodeId::from_bytes(key.public()) };
-        let bytes = signed_bytes(&about, &version, &body)?;
+        let ancestry = Ancestry::after(previous, version);
+        let bytes = signed_bytes(&about, &version, &ancestry, &body)?;
         let signature = key.sign(Purpose::Record, &bytes);
-        let record = Self { key: about, version, body, signature };
+        let record = Self { key: about, version, ancestry, body, signature };
         record.check_shape(bytes.len())?;
         Ok(record)
     }
 
     /// Checks that its writer signed it, that it is what it says to be, and its size.
     pub fn verify(&self) -> Result<(), RecordError> {
-        let bytes = signed_bytes(&self.key, &self.version, &self.body)?;
+        let bytes = self.signed_bytes()?;
         self.check_shape(bytes.len())?;
         match self.signature.verifies(self.version.writer.as_bytes(), Purpose::Record, &bytes) {
             true => Ok(()),
@@ -157,11 +174,24 @@ impl Record {
             (RecordKey::App(name), RecordBody::App(app)) if *name == app.name => Ok(()),
             (RecordKey::Link(_), RecordBody::Link(link)) => link.options.check(),
             (RecordKey::Config(_), RecordBody::Config(config)) => Config::check(&config.value),
+            // Nobody speaks for another.
+            (RecordKey::Member(node), RecordBody::Member(_)) if *node == self.version.writer => {
+                Ok(())
+            }
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),
         };
         if let Err(why) = in_bounds {
             return Err(RecordError::OutOfBounds { key: self.key.clone(), why });
+        }
+        if let Err(why) = self.ancestry.check(self.version) {
+            return Err(RecordError::Inconsistent { key: self.key.clone(), why });
+        }
+        if let RecordBody::Member(member) = self.body
+            && member.open.max(member.closed).is_some_and(|h| h.through.0 >= self.version.at.millis)
+        {
+            let why = "agrees to a horizon that is not past";
+            return Err(RecordError::Inconsistent { key: self.key.clone(), why });
         }
         if size > Self::MAX_SIZE {
             let (key, limit) = (self.key.clone(), Self::MAX_SIZE);
@@ -170,9 +200,20 @@ impl Record {
         Ok(())
     }
 
-    /// A hash of the whole record: equal on two nodes exactly when they hold the same one.
+    /// Whether its writer had seen `other`, a record of the same key, or a later one of the same
+    /// writer. Two records of which neither knew the other are concurrent.
+    pub fn knew(&self, other: Version) -> bool {
+        self.version == other || self.ancestry.covers(self.version, other)
+    }
+
+    /// A hash of all that its writer signed: equal on two nodes exactly when they hold the same
+    /// record.
     pub fn digest(&self) -> Result<Digest, WireError> {
-        Ok(Digest::of(&wire::encode(&(&self.key, &self.version, &self.body))?))
+        Ok(Digest::of(&self.signed_bytes()?))
+    }
+
+    fn signed_bytes(&self) -> Result<Vec<u8>, WireError> {
+        signed_bytes(&self.key, &self.version, &self.ancestry, &self.body)
     }
 
     /// Whether it only says that its key is gone.
@@ -184,14 +225,16 @@ impl Record {
 fn signed_bytes(
     key: &RecordKey,
     version: &Version,
+    ancestry: &Ancestry,
     body: &RecordBody,
 ) -> Result<Vec<u8>, WireError> {
-    wire::encode(&(key, version, body))
+    wire::encode(&(key, version, ancestry, body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::UnixMillis;
 
     fn key() -> SigningKey {
         SigningKey::from_seed([6; 32]).unwrap()
@@ -228,6 +271,21 @@ mod tests {
         let app = App::new("other".parse().unwrap());
         let made = Record::sign(&key(), about(), AT, RecordBody::App(Box::new(app)));
         assert!(matches!(made, Err(RecordError::Mismatched(_))));
+    }
+
+    #[test]
+    fn nobody_speaks_for_another_node_but_anybody_may_say_that_it_is_gone() {
+        let own = NodeId::from_bytes(key().public());
+        let says = |node, body| Record::sign(&key(), RecordKey::Member(node), AT, body);
+        says(own, RecordBody::Member(Member::default())).unwrap().verify().unwrap();
+        let other = NodeId::from_bytes([1; 32]);
+        let made = says(other, RecordBody::Member(Member::default()));
+        assert!(matches!(made, Err(RecordError::Mismatched(_))));
+        says(other, RecordBody::Tombstone).unwrap();
+        let horizon = Horizon { through: UnixMillis(5), survivors: Digest::of(b"") };
+        let early = Member { open: Some(horizon), closed: None };
+        let made = says(own, RecordBody::Member(early));
+        assert!(matches!(made, Err(RecordError::Inconsistent { .. })));
     }
 
     #[test]

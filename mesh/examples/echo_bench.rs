@@ -2,9 +2,8 @@
 //!
 //! `cargo run --release -p wattle-mesh --example echo_bench [SECONDS [AT_ONCE BYTES]]`
 
-use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,11 +11,11 @@ use bytes::Bytes;
 use wattle_contracts::call::{CallError, CallHeader, Encoding, Source, TraceContext};
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Record, RecordKey};
 use wattle_contracts::trust::Paper;
+use wattle_mesh::core::records::Write;
 use wattle_mesh::net::{
-    ArtifactSource, BodyStream, HostDirectory, Mesh, MeshConfig, RecordStore, Reply, Service,
-    StoreError, WallClock,
+    ArtifactSource, BodyStream, HostDirectory, Loaded, Mesh, MeshConfig, RecordStore, Reply,
+    Service, StoreError, WallClock,
 };
 
 struct Echo;
@@ -38,18 +37,16 @@ impl Service for Echo {
     }
 }
 
+/// No disk at all: what is measured declares nothing.
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<RecordKey, Record>>);
+struct Memory;
 
 impl RecordStore for Memory {
-    fn load(&self) -> Result<Vec<Record>, StoreError> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(kept.values().cloned().collect())
+    fn load(&self) -> Result<Loaded, StoreError> {
+        Ok(Loaded::default())
     }
 
-    fn persist(&self, records: &[Record]) -> Result<(), StoreError> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(records.iter().map(|record| (record.key.clone(), record.clone())));
+    fn persist(&self, _: &[Write]) -> Result<(), StoreError> {
         Ok(())
     }
 }

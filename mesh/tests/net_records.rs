@@ -87,9 +87,41 @@ async fn what_the_disk_refuses_is_neither_shown_nor_passed_on() {
     let error = one.put_record(key("a"), app("a")).await.unwrap_err();
     assert!(matches!(error, PutError::Store(_)), "{error}");
     assert!(error.to_string().contains("no space left"), "{error}");
-    assert!(one.records().is_empty());
+    assert!(one.records().get(&key("a")).is_none());
     disk.broken.store(false, Ordering::Relaxed);
     one.put_record(key("b"), app("b")).await.unwrap();
     until_holds(&two, "b", false).await;
     assert!(two.records().get(&key("a")).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_edits_that_knew_nothing_of_each_other_one_is_in_the_history_on_both_sides() {
+    let world = World::new();
+    let disk = Arc::<Disk>::default();
+    let one = start(world.config(1)).await;
+    let two = Mesh::start(world.config(2), disk.clone(), Arc::<Echo>::default()).await.unwrap();
+    let first = one.put_record(key("a"), app("a")).await.unwrap();
+    let second = two.put_record(key("a"), RecordBody::Tombstone).await.unwrap();
+    drop(two);
+    let start = || Mesh::start(world.joining(2, &one), disk.clone(), Arc::<Echo>::default());
+    let two = start().await.unwrap();
+    let (loser, winner) =
+        if first.version < second.version { (first, second) } else { (second, first) };
+    for mesh in [&one, &two] {
+        eventually("both edits are there", || {
+            let records = mesh.records();
+            records.get(&key("a")) == Some(&winner) && records.lost(&key("a")).eq([&loser])
+        })
+        .await;
+    }
+    assert_eq!(one.metrics().records_lost + two.metrics().records_lost, 2);
+    // It outlives a restart, and a change that knew the winner.
+    drop(two);
+    let two = start().await.unwrap();
+    assert!(two.records().lost(&key("a")).eq([&loser]));
+    two.put_record(key("a"), app("a")).await.unwrap();
+    until_holds(&one, "a", false).await;
+    for mesh in [&one, &two] {
+        assert!(mesh.records().lost(&key("a")).eq([&loser]));
+    }
 }

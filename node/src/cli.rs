@@ -5,6 +5,7 @@ mod apps;
 mod call;
 mod config;
 mod demo;
+mod history;
 mod inspect;
 mod keys;
 mod leave;
@@ -78,6 +79,8 @@ enum Verb {
     Outbox(outbox::Outbox),
     /// Takes an app back.
     Rm(rm::Rm),
+    /// Shows the changes of a key: the current one, and those that lost against it.
+    History(history::History),
     /// Shows what this node's components log.
     Logs(logs::LogsVerb),
     /// Shows this node's counters.
@@ -137,6 +140,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Publish(verb) => done(verb.run().await),
             Verb::Outbox(verb) => done(verb.run().await),
             Verb::Rm(verb) => done(verb.run().await),
+            Verb::History(verb) => done(verb.run().await),
             Verb::Logs(verb) => done(verb.run().await),
             Verb::Metrics(verb) => done(verb.run().await),
             Verb::Demo(verb) => verb.run().await,

@@ -1,28 +1,63 @@
 //! What survives when a node is killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use wattle_contracts::record::{Record, RecordKey};
+use wattle_contracts::record::{Record, RecordKey, Version};
+use wattle_mesh::core::records::{Stored, Write};
 
 /// The records that a node made durable.
 #[derive(Debug, Default)]
 pub struct Disk {
-    records: BTreeMap<RecordKey, Record>,
+    current: BTreeMap<RecordKey, Arc<Record>>,
+    lost: BTreeMap<(RecordKey, Version), Arc<Record>>,
+    /// The latest version of each key that was let go: it had been durable.
+    gone: BTreeMap<RecordKey, Version>,
+    lost_gone: BTreeSet<(RecordKey, Version)>,
 }
 
 impl Disk {
-    /// Keeps a record in the place of any other of its key.
-    pub fn write(&mut self, record: &Record) {
-        self.records.insert(record.key.clone(), record.clone());
+    /// Makes a change.
+    pub fn write(&mut self, write: &Write) {
+        match write {
+            Write::Current(record) => {
+                self.current.insert(record.key.clone(), record.clone());
+            }
+            Write::Gone(key) => {
+                if let Some(record) = self.current.remove(key) {
+                    self.gone.insert(key.clone(), record.version);
+                }
+            }
+            Write::Lost(record) => {
+                self.lost.insert((record.key.clone(), record.version), record.clone());
+            }
+            Write::LostGone(key, version) => {
+                self.lost.remove(&(key.clone(), *version));
+                self.lost_gone.insert((key.clone(), *version));
+            }
+        }
     }
 
-    /// Whether this version of a record, or a later one, is kept.
-    pub fn holds(&self, record: &Record) -> bool {
-        self.records.get(&record.key).is_some_and(|kept| kept.version >= record.version)
+    /// Whether this version of a record, or a later one, is or was kept.
+    pub fn held(&self, record: &Record) -> bool {
+        let kept = self.current.get(&record.key).map(|kept| kept.version);
+        kept.max(self.gone.get(&record.key).copied()) >= Some(record.version)
+    }
+
+    /// Whether this change is or was kept as one that lost.
+    pub fn held_lost(&self, record: &Record) -> bool {
+        let of = (record.key.clone(), record.version);
+        self.lost.contains_key(&of) || self.lost_gone.contains(&of)
     }
 
     /// Everything kept.
-    pub fn read(&self) -> Vec<Record> {
-        self.records.values().cloned().collect()
+    pub fn read(&self) -> Vec<Stored> {
+        let stored = |record: &Arc<Record>, is_lost| Stored {
+            record: Record::clone(record),
+            is_lost,
+            is_verified: false,
+        };
+        let current = self.current.values().map(|record| stored(record, false));
+        current.chain(self.lost.values().map(|record| stored(record, true))).collect()
     }
 }

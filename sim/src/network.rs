@@ -28,14 +28,14 @@ impl Default for Links {
 #[derive(Debug)]
 pub struct Network {
     links: Links,
-    /// Pairs that can't talk, in one direction.
-    cut: BTreeSet<(usize, usize)>,
+    /// One side of each cut.
+    cuts: Vec<BTreeSet<usize>>,
 }
 
 impl Network {
     /// A network in which everybody can talk to everybody.
     pub fn new(links: Links) -> Self {
-        Self { links, cut: BTreeSet::new() }
+        Self { links, cuts: Vec::new() }
     }
 
     /// Changes the links from now on; what is on its way arrives as it would have.
@@ -43,24 +43,19 @@ impl Network {
         self.links = links;
     }
 
-    /// Lets nothing pass between `side` and the other nodes of all `nodes`.
-    pub fn cut(&mut self, side: &BTreeSet<usize>, nodes: usize) {
-        for here in side {
-            for there in (0..nodes).filter(|there| !side.contains(there)) {
-                self.cut.insert((*here, there));
-                self.cut.insert((there, *here));
-            }
-        }
+    /// Lets nothing pass between `side` and the other nodes.
+    pub fn cut(&mut self, side: &BTreeSet<usize>) {
+        self.cuts.push(side.clone());
     }
 
     /// Undoes every cut.
     pub fn heal(&mut self) {
-        self.cut.clear();
+        self.cuts.clear();
     }
 
-    /// Whether messages pass from one node to another.
-    pub fn passes(&self, from: usize, to: usize) -> bool {
-        !self.cut.contains(&(from, to))
+    /// Whether messages pass between two nodes.
+    pub fn passes(&self, one: usize, other: usize) -> bool {
+        self.cuts.iter().all(|side| side.contains(&one) == side.contains(&other))
     }
 
     /// The delays after which a message sent now arrives: none if it is lost, two if it arrives

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::Rng;
+use rand::seq::index;
 use wattle_contracts::control::RecordMessage;
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{App, Record, RecordBody, RecordKey, Version};
+use wattle_contracts::record::{App, RecordBody, RecordKey, Version};
 use wattle_contracts::trust::UnixMillis;
 use wattle_contracts::wire;
-use wattle_mesh::core::records::{Output, Records, Refusal};
+use wattle_mesh::core::records::{Limits, Output, Records, Refusal};
 use wattle_mesh::core::time::Time;
 
 use crate::disk::Disk;
@@ -33,6 +34,11 @@ pub struct World {
     now: Time,
     rng: Seeded,
     network: Network,
+    limits: Limits,
+    /// With how many others a node has a connection of its own making.
+    degree: usize,
+    /// Whether nodes write the records of themselves that they want to.
+    are_members: bool,
     nodes: Vec<Node>,
     numbers: BTreeMap<NodeId, usize>,
     queue: Queue<Event>,
@@ -40,6 +46,7 @@ pub struct World {
     messages: u64,
     bytes: u64,
     refused: u64,
+    late: u64,
     violations: Vec<String>,
 }
 
@@ -58,6 +65,8 @@ struct Node {
     tick: Time,
     /// How many more outputs it will do before it is killed in the middle of a batch.
     doom: Option<usize>,
+    /// The nodes with which it can have a connection.
+    others: BTreeSet<usize>,
 }
 
 /// What happens to a node, if it is still the same life of it.
@@ -84,6 +93,12 @@ enum What {
 impl World {
     /// A mesh of `nodes` that are all up and about to notice each other.
     pub fn new(seed: u64, nodes: usize, links: Links) -> Self {
+        Self::with(seed, nodes, links, Limits::default(), nodes)
+    }
+
+    /// The same with limits, and where each node has connections to only `degree` others of its
+    /// choice, and to those that chose it: what a large mesh can hold open.
+    pub fn with(seed: u64, nodes: usize, links: Links, limits: Limits, degree: usize) -> Self {
         let keys = (0..nodes).filter_map(|number| SigningKey::from_seed(seed_of(number)).ok());
         let nodes: Vec<Node> = keys.map(Node::new).collect();
         let numbers = nodes.iter().enumerate().map(|(number, node)| (node.id, number)).collect();
@@ -91,6 +106,9 @@ impl World {
             now: Time::ZERO,
             rng: Seeded::new(seed),
             network: Network::new(links),
+            limits,
+            degree,
+            are_members: true,
             nodes,
             numbers,
             queue: Queue::default(),
@@ -98,12 +116,39 @@ impl World {
             messages: 0,
             bytes: 0,
             refused: 0,
+            late: 0,
             violations: Vec::new(),
         };
+        world.connect();
         for number in 0..world.nodes.len() {
             world.start(number);
         }
         world
+    }
+
+    /// Decides who can have a connection with whom.
+    fn connect(&mut self) {
+        let all = self.nodes.len();
+        for number in 0..all {
+            let chosen: Vec<usize> = match self.degree >= all {
+                true => (0..all).collect(),
+                false => index::sample(&mut self.rng, all, self.degree).into_vec(),
+            };
+            for other in chosen.into_iter().filter(|other| *other != number) {
+                for (one, two) in [(number, other), (other, number)] {
+                    if let Some(node) = self.nodes.get_mut(one) {
+                        node.others.insert(two);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets no node write a record of itself: in one process, those of n nodes take n² of memory
+    /// and of time, which is too much for thousands.
+    pub fn without_members(mut self) -> Self {
+        self.are_members = false;
+        self
     }
 
     /// How many nodes there are, up or down.
@@ -119,6 +164,11 @@ impl World {
     /// The time.
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// What a clock that is right shows.
+    pub fn right_time(&self) -> UnixMillis {
+        BEGINNING.plus(self.now.elapsed())
     }
 
     /// The source of randomness, for who makes up a schedule.
@@ -157,24 +207,39 @@ impl World {
     /// could say that it is done; then the change may still have been made.
     pub fn declare(&mut self, number: usize, app: &str, exists: bool) -> Option<Version> {
         let name: wattle_contracts::id::AppName = app.parse().ok()?;
-        let wall = self.wall(number);
-        let node = self.nodes.get_mut(number)?;
-        let records = node.records.as_mut()?;
         let about = RecordKey::App(name.clone());
         let body = match exists {
             true => RecordBody::App(Box::new(App::new(name))),
             false => RecordBody::Tombstone,
         };
-        let record = Record::sign(&node.key, about, records.stamp(wall), body).ok()?;
-        let version = record.version;
+        self.put(number, about, body)
+    }
+
+    /// Writes a record on a node. `None` as for [`World::declare`].
+    pub fn put(&mut self, number: usize, about: RecordKey, body: RecordBody) -> Option<Version> {
         let mut out = Vec::new();
-        let put = records.put(self.now, wall, record, &mut self.rng, &mut out);
-        if let Err(reason) = put {
+        let version = self.write(number, about, body, &mut out)?;
+        self.perform(number, out).then_some(version)
+    }
+
+    fn write(
+        &mut self,
+        number: usize,
+        about: RecordKey,
+        body: RecordBody,
+        out: &mut Vec<Output>,
+    ) -> Option<Version> {
+        let wall = self.wall(number);
+        let node = self.nodes.get_mut(number)?;
+        let records = node.records.as_mut()?;
+        let record = records.sign(wall, &node.key, about, body).ok()?;
+        let version = record.version;
+        self.trace.note(format_args!("{:?} {number} writes {}", self.now, record.key), &[]);
+        if let Err(reason) = records.put(self.now, wall, record, &mut self.rng, out) {
             self.violations.push(format!("node {number} refuses what it is told: {reason}"));
             return None;
         }
-        self.trace.note(format_args!("{:?} {number} declares {app} {exists}", self.now), &[]);
-        self.perform(number, out).then_some(version)
+        Some(version)
     }
 
     /// Whether a node is up.
@@ -213,6 +278,18 @@ impl World {
         self.refused
     }
 
+    /// How many records were refused or dropped so far because everybody had agreed to be without
+    /// them.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// Forgets a node that is gone for good: its record of itself is deleted, by a node that is up.
+    pub fn forget(&mut self, by: usize, gone: usize) -> Option<Version> {
+        let gone = self.nodes.get(gone)?.id;
+        self.put(by, RecordKey::Member(gone), RecordBody::Tombstone)
+    }
+
     /// What nodes did so far that they never should.
     pub fn violations(&self) -> &[String] {
         &self.violations
@@ -230,7 +307,8 @@ impl World {
 
     /// Each pair with this node notices, at some time of its own, how things are by then.
     fn notice_all(&mut self, number: usize) {
-        for peer in (0..self.nodes.len()).filter(|peer| *peer != number) {
+        let others = self.nodes.get(number).map(|node| node.others.clone()).unwrap_or_default();
+        for peer in others {
             for (one, other) in [(number, peer), (peer, number)] {
                 let at = self.now.plus(NOTICE.mul_f64(self.rng.random()));
                 self.schedule(at, one, What::Notice { peer: other });
@@ -277,7 +355,7 @@ impl World {
         };
         if let Some(records) = self.nodes.get_mut(number).and_then(|node| node.records.as_mut()) {
             match reachable {
-                true => records.peer_up(peer, out),
+                true => records.peer_up(self.now, peer, out),
                 false => records.peer_down(peer),
             }
         }
@@ -285,7 +363,17 @@ impl World {
 
     /// Does what a node says, in the order that it is owed: first the disk, then the rest. False
     /// if the node is killed before it is done.
-    fn perform(&mut self, number: usize, out: Vec<Output>) -> bool {
+    fn perform(&mut self, number: usize, mut out: Vec<Output>) -> bool {
+        let is_declare = |output: &mut Output| matches!(output, Output::Declare { .. });
+        let mut declared: Vec<Output> = out.extract_if(.., is_declare).collect();
+        if !self.are_members {
+            declared.clear();
+        }
+        for output in declared {
+            if let Output::Declare { key, body } = output {
+                self.write(number, key, body, &mut out);
+            }
+        }
         let (persist, rest): (Vec<Output>, Vec<Output>) =
             out.into_iter().partition(|output| matches!(output, Output::Persist(_)));
         for output in persist.into_iter().chain(rest) {
@@ -312,9 +400,9 @@ impl World {
 
     fn perform_one(&mut self, number: usize, output: Output) {
         match output {
-            Output::Persist(record) => {
+            Output::Persist(write) => {
                 if let Some(node) = self.nodes.get_mut(number) {
-                    node.disk.write(&record);
+                    node.disk.write(&write);
                 }
             }
             Output::Send { to, message } => {
@@ -332,7 +420,10 @@ impl World {
                 }
             }
             Output::Refused { reason, .. } => {
-                self.refused += 1;
+                match reason {
+                    Refusal::BelowHorizon { .. } | Refusal::Dropped { .. } => self.late += 1,
+                    _ => self.refused += 1,
+                }
                 self.trace.note(format_args!("{:?} {number} refuses: {reason}", self.now), &[]);
                 if matches!(reason, Refusal::Malformed(_)) {
                     self.violations.push(format!("node {number} was sent nonsense: {reason}"));
@@ -344,10 +435,11 @@ impl World {
 
     /// What a node passes on must be on its disk: else a power cut could take it back.
     fn check_durable(&mut self, number: usize, message: &RecordMessage) {
-        if let RecordMessage::Push(records) = message
-            && let Some(node) = self.nodes.get(number)
-            && let Some(record) = records.iter().find(|record| !node.disk.holds(record))
-        {
+        let Some(node) = self.nodes.get(number) else { return };
+        let RecordMessage::Push { current, lost } = message else { return };
+        let current = current.iter().find(|record| !node.disk.held(record));
+        let missing = current.or(lost.iter().find(|record| !node.disk.held_lost(record)));
+        if let Some(record) = missing {
             let text = format!("node {number} passes {} on before it is on its disk", record.key);
             self.violations.push(text);
         }
@@ -358,7 +450,8 @@ impl Node {
     fn new(key: SigningKey) -> Self {
         let id = NodeId::from_bytes(key.public());
         let (disk, tick) = (Disk::default(), Time::NEVER);
-        Self { id, key, disk, skew: 0, records: None, life: 0, tick, doom: None }
+        let others = BTreeSet::new();
+        Self { id, key, disk, skew: 0, records: None, life: 0, tick, doom: None, others }
     }
 }
 

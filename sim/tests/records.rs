@@ -16,6 +16,7 @@ use rand::Rng;
 use rand::seq::index;
 use wattle_contracts::id::Digest;
 use wattle_contracts::record::{RecordKey, Version};
+use wattle_mesh::core::records::Limits;
 use wattle_sim::World;
 use wattle_sim::network::Links;
 
@@ -30,8 +31,16 @@ fn key(app: &str) -> RecordKey {
     RecordKey::App(app.parse().unwrap())
 }
 
-/// Changes that were acknowledged: per key, the newest version and whether the app exists by it.
-type Promised = BTreeMap<RecordKey, (Version, bool)>;
+/// What was declared.
+#[derive(Default)]
+struct Promised {
+    /// Changes that were acknowledged, and whether the app exists by them.
+    acknowledged: BTreeMap<(RecordKey, Version), bool>,
+    /// Versions that somebody saw and replaced.
+    replaced: BTreeSet<(RecordKey, Version)>,
+    /// Nodes that were declared gone: what they had told nobody may have gone with them.
+    forgotten: BTreeSet<usize>,
+}
 
 /// What the mesh looked like at the end of a schedule.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,10 +49,29 @@ struct Ending {
     acknowledged: usize,
     kills: usize,
     cuts: usize,
+    forgotten: usize,
+    /// Changes that are in the history.
+    lost: usize,
+    /// Horizons that were closed, by all nodes together.
+    closed: usize,
+    /// Tombstones that went.
+    gone: usize,
+}
+
+/// What the nodes do about tombstones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tombstones {
+    /// They keep them: what ships.
+    Stay,
+    /// They let them go by agreement.
+    Go,
+    /// The same, and nodes are declared gone that are not.
+    GoWithNodes,
 }
 
 /// Makes up a schedule from the seed, runs it, heals everything, and checks what must hold.
-fn run(seed: u64) -> Result<Ending, String> {
+fn run(seed: u64, tombstones: Tombstones) -> Result<Ending, String> {
+    let forgets = tombstones == Tombstones::GoWithNodes;
     let mut world = World::new(seed, 0, Links::default());
     let nodes = world.rng().random_range(2..8);
     let links = Links {
@@ -51,15 +79,28 @@ fn run(seed: u64) -> Result<Ending, String> {
         loss: [0.0, 0.05, 0.3, 0.6][world.rng().random_range(0..4)],
         duplication: [0.0, 0.1, 0.5][world.rng().random_range(0..3)],
     };
-    let mut world = World::new(seed.wrapping_mul(31).wrapping_add(1), nodes, links);
+    // So often that tombstones go while everything else happens.
+    let horizon_every = SECOND * [10, 30, 100][world.rng().random_range(0..3)];
+    let goes = (tombstones != Tombstones::Stay).then_some(horizon_every);
+    let limits = Limits { history_per_key: 1000, horizon_every: goes, ..Limits::default() };
+    let mut world = World::with(seed.wrapping_mul(31).wrapping_add(1), nodes, links, limits, nodes);
     for number in 0..nodes {
         let skew = world.rng().random_range(-20_000..20_000);
         world.set_skew(number, skew);
     }
-    let mut promised = Promised::new();
-    let mut ending = Ending { trace: world.trace(), acknowledged: 0, kills: 0, cuts: 0 };
+    let mut promised = Promised::default();
+    let mut ending = Ending {
+        trace: world.trace(),
+        acknowledged: 0,
+        kills: 0,
+        cuts: 0,
+        forgotten: 0,
+        lost: 0,
+        closed: 0,
+        gone: 0,
+    };
     for _ in 0..world.rng().random_range(10..80) {
-        step(&mut world, &mut promised, &mut ending);
+        step(&mut world, &mut promised, &mut ending, forgets);
     }
     world.heal();
     world.set_links(Links { loss: 0.05, duplication: 0.05, ..Links::default() });
@@ -70,8 +111,18 @@ fn run(seed: u64) -> Result<Ending, String> {
     if world.run_until(SECOND, 5 * SECOND, nobody_down).is_none() {
         return Err("a node does not start".into());
     }
-    if world.run_until(SECOND / 4, 60 * SECOND, World::agree).is_none() {
+    let agree = |world: &mut World| world.agree();
+    if world.run_until(SECOND / 4, 60 * SECOND, agree).is_none() && !forgets {
         return Err("the nodes differ a minute after everything was healed".into());
+    }
+    // Whoever was declared gone takes over what the others hold once a horizon was closed.
+    if tombstones == Tombstones::Stay {
+        check_strictly(&world, &promised)?;
+    } else if world
+        .run_until(SECOND, 6 * horizon_every, |world| is_settled(world, horizon_every))
+        .is_none()
+    {
+        return Err("there are still old tombstones, or the nodes differ".into());
     }
     check(&world, &promised)?;
     if let Some(violation) = world.violations().first() {
@@ -81,20 +132,49 @@ fn run(seed: u64) -> Result<Ending, String> {
         return Err(format!("{} honest records were refused", world.refused()));
     }
     ending.trace = world.trace();
+    ending.acknowledged = promised.acknowledged.len();
+    ending.forgotten = promised.forgotten.len();
+    let records = world.records(0).ok_or("a node is down")?;
+    ending.lost = records.lost().count();
+    ending.closed =
+        (0..nodes).filter(|n| world.records(*n).is_some_and(|r| r.horizon().is_some())).count();
+    let deleted = |key: &RecordKey| {
+        let of = |version| (key.clone(), version);
+        let all = promised.acknowledged.range(of(Version::LEAST)..=of(Version::GREATEST));
+        all.last().is_some_and(|(_, exists)| !*exists)
+    };
+    ending.gone = (0..12)
+        .map(|app| key(&format!("app-{app}")))
+        .filter(|key| deleted(key) && records.get(key).is_none())
+        .count();
     Ok(ending)
 }
 
-fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending) {
+/// Whether all nodes hold the same, and no tombstone that is older than three horizons.
+fn is_settled(world: &mut World, horizon_every: Duration) -> bool {
+    let old = world.right_time().0.saturating_sub(3 * horizon_every.as_millis() as u64 + 20_000);
+    let has_old = |number| {
+        world.records(number).is_none_or(|records| {
+            let is_old = |at: u64| at < old;
+            records.iter().any(|r| r.is_tombstone() && is_old(r.version.at.millis))
+        })
+    };
+    !(0..world.len()).any(has_old) && world.agree()
+}
+
+fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending, forgets: bool) {
     let nodes = world.len();
     let number = world.rng().random_range(0..nodes);
     match world.rng().random_range(0..12) {
         0..=5 => {
             let app = format!("app-{}", world.rng().random_range(0..12));
             let exists = world.rng().random_bool(0.7);
+            let before = world.records(number).and_then(|records| records.get(&key(&app)));
+            if let Some(before) = before.map(|record| record.version) {
+                promised.replaced.insert((key(&app), before));
+            }
             if let Some(version) = world.declare(number, &app, exists) {
-                ending.acknowledged += 1;
-                let newest = promised.entry(key(&app)).or_insert((version, exists));
-                *newest = (*newest).max((version, exists));
+                promised.acknowledged.insert((key(&app), version), exists);
             }
         }
         6 => {
@@ -111,62 +191,132 @@ fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending) {
             ending.cuts += 1;
         }
         9 => world.heal(),
+        10 if forgets && world.rng().random_bool(0.3) => {
+            let gone = world.rng().random_range(0..nodes);
+            if world.forget(number, gone).is_some() {
+                promised.forgotten.insert(gone);
+            }
+        }
         _ => {}
     }
     let pause = MILLI * world.rng().random_range(0..3000);
     world.run_for(pause);
 }
 
-/// Nothing that was acknowledged is lost, and nothing that was deleted is back, anywhere.
-fn check(world: &World, promised: &Promised) -> Result<(), String> {
+/// Every change that was acknowledged holds everywhere, or a later one does, made by somebody who
+/// saw it, or it is in the history. No key is ever without a record again.
+fn check_strictly(world: &World, promised: &Promised) -> Result<(), String> {
     for number in 0..world.len() {
         let records = world.records(number).ok_or("a node is down")?;
-        for (key, (version, exists)) in promised {
-            let held = records.get(key).ok_or(format!("node {number} has lost {key}"))?;
-            if held.version < *version {
-                return Err(format!("node {number} holds {key} as it was before the last change"));
-            }
-            if held.version == *version && held.is_tombstone() == *exists {
-                return Err(format!("node {number} holds {key} otherwise than it was written"));
+        for ((key, version), exists) in &promised.acknowledged {
+            let Some(held) = records.get(key) else {
+                return Err(format!("node {number} has nothing of {key}"));
+            };
+            let is_replaced = promised.replaced.contains(&(key.clone(), *version));
+            let is_kept = records.lost_of(key).any(|lost| lost.version == *version);
+            let holds = match held.version.cmp(version) {
+                std::cmp::Ordering::Less => false,
+                std::cmp::Ordering::Equal => held.is_tombstone() != *exists,
+                std::cmp::Ordering::Greater => is_replaced || is_kept,
+            };
+            if !holds {
+                return Err(format!("node {number} lost {key} of {version:?}: it has {held:?}"));
             }
         }
-        for held in records.iter() {
+    }
+    Ok(())
+}
+
+/// Nothing that was acknowledged has vanished, and nothing that was deleted is back, anywhere.
+fn check(world: &World, promised: &Promised) -> Result<(), String> {
+    let horizon = |number| world.records(number).and_then(|records| records.horizon());
+    let through = (0..world.len()).filter_map(horizon).map(|h| h.through.0).max().unwrap_or(0);
+    for number in 0..world.len() {
+        let records = world.records(number).ok_or("a node is down")?;
+        for ((key, version), exists) in &promised.acknowledged {
+            let is_replaced = promised.replaced.contains(&(key.clone(), *version));
+            let is_kept = records.lost_of(key).any(|lost| lost.version == *version);
+            match records.get(key) {
+                Some(held) if held.version == *version => {
+                    if held.is_tombstone() == *exists {
+                        return Err(format!("node {number} holds {key} otherwise than written"));
+                    }
+                }
+                Some(held) if held.version > *version => {
+                    // Who declares an app after its tombstone has gone replaces nothing.
+                    let has_gone = !*exists && version.at.millis <= through;
+                    if !is_replaced && !is_kept && !has_gone {
+                        let at = version.at;
+                        return Err(format!(
+                            "node {number}: {key} of {at:?} (exists: {exists}) has vanished behind {held:?}"
+                        ));
+                    }
+                }
+                Some(_) if !*exists => return Err(format!("node {number}: {key} is back")),
+                _ if !*exists => {}
+                // Whoever replaced it deleted it, or what replaced it is looked at by itself.
+                _ if is_replaced => {}
+                // It lost, and what won was deleted; or it was written by a node that the others
+                // had not heard of when they closed a horizon.
+                _ if is_kept => {}
+                _ => return Err(format!("node {number} has lost {key}")),
+            }
+        }
+        for held in records.iter().chain(records.lost()) {
             held.verify().map_err(|error| error.to_string())?;
         }
     }
     Ok(())
 }
 
-#[test]
-fn whatever_happens_the_nodes_agree_in_the_end_and_have_lost_nothing() {
+fn run_many(tombstones: Tombstones, test: &str) {
     let seeds = match setting("WATTLE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..setting("WATTLE_SCHEDULES").unwrap_or(150),
+        None => 0..setting("WATTLE_SCHEDULES").unwrap_or(100),
     };
-    let (count, mut acknowledged, mut kills, mut cuts) = (seeds.end - seeds.start, 0, 0, 0);
+    let mut sums = [0usize; 7];
     for seed in seeds.clone() {
-        match run(seed) {
-            Ok(ending) => {
-                acknowledged += ending.acknowledged;
-                kills += ending.kills;
-                cuts += ending.cuts;
+        match run(seed, tombstones) {
+            Ok(Ending { acknowledged, kills, cuts, forgotten, lost, closed, gone, .. }) => {
+                let one = [acknowledged, kills, cuts, forgotten, lost, closed, gone];
+                sums.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
             }
             Err(why) => panic!(
-                "seed {seed}: {why}\nagain: WATTLE_SEED={seed} cargo test -p wattle-sim --test records"
+                "seed {seed}: {why}\nagain: WATTLE_SEED={seed} cargo test --workspace --test records {test} -- --nocapture"
             ),
         }
     }
+    let [acknowledged, kills, cuts, forgotten, lost, closed, gone] = sums;
     println!(
-        "{count} schedules (seeds {seeds:?}): {acknowledged} changes, {kills} kills, {cuts} cuts"
+        "{} schedules (seeds {seeds:?}): {acknowledged} changes, {kills} kills, {cuts} cuts, \
+         {forgotten} nodes declared gone that were not; at the end {lost} changes in histories, \
+         {closed} nodes had closed horizons, {gone} deleted keys without a tombstone",
+        seeds.end - seeds.start,
     );
+}
+
+#[test]
+fn whatever_happens_the_nodes_agree_in_the_end_and_have_lost_nothing() {
+    run_many(Tombstones::Stay, "whatever_happens");
+}
+
+#[test]
+fn where_tombstones_go_by_agreement_the_nodes_agree_too() {
+    run_many(Tombstones::Go, "where_tombstones_go");
+}
+
+#[test]
+fn whoever_is_declared_gone_and_comes_back_raises_no_dead_and_what_it_wrote_is_in_the_history() {
+    run_many(Tombstones::GoWithNodes, "whoever_is_declared_gone");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in [1, 2, 3] {
-        assert_eq!(run(seed), run(seed));
+        assert_eq!(run(seed, Tombstones::Stay), run(seed, Tombstones::Stay));
     }
-    assert_ne!(run(1).unwrap().trace, run(2).unwrap().trace);
+    let trace = |seed| run(seed, Tombstones::Stay).unwrap().trace;
+    assert_ne!(trace(1), trace(2));
 }
 
 /// How long it takes until a new record is on all of 50 nodes, in runs sorted by that.

@@ -55,6 +55,11 @@ impl Clock {
         Ok(())
     }
 
+    /// The latest reading given or observed.
+    pub fn latest(&self) -> Hlc {
+        self.last
+    }
+
     /// How far this clock runs ahead of the wall clock. More than [`MAX_AHEAD`] means that others
     /// will not take this node's records until their clocks are there: its wall clock was once
     /// far ahead, and something was written then.

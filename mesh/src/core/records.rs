@@ -3,71 +3,84 @@
 //! Each record is signed and versioned by its writer, so any node can check one and any two nodes
 //! agree which of two is newer: the last writer wins, per key (a last-writer-wins map in the sense
 //! of Shapiro et al., "A comprehensive study of CRDTs", 2011). A delete is a record too, a
-//! tombstone. Tombstones are kept for as long as the node lives: that is the whole proof that a
-//! node which was away can't raise the dead. A rule for letting them go has to come with a proof
-//! of its own.
+//! tombstone; when it may go is said, and done, in [`horizon`].
+//!
+//! Two changes of which neither writer knew the other are concurrent: by the record's
+//! [`Ancestry`](wattle_contracts::record::Ancestry). One of them loses, and is kept in the history
+//! of its key: the latest [`Limits::history_per_key`] of each key, [`Limits::history`] in all. The
+//! history is replicated like the records.
 //!
 //! Records spread in two ways (Demers et al., "Epidemic algorithms for replicated database
 //! maintenance", 1987):
 //!
-//! - **Rumours.** A record that is new to a node is pushed to [`Limits::fanout`] random peers at
-//!   once, and to one more in each of its next [`REPEATS`] rounds; who finds it new does the same.
-//!   Fast, and cheap, and on a lossy network not certain.
+//! - **Rumours.** What is new to a node is pushed to [`Limits::fanout`] random peers at once, and
+//!   to one more in each of its next [`REPEATS`] rounds; who finds it new does the same. Fast, and
+//!   cheap, and on a lossy network not certain.
 //! - **Anti-entropy.** Each [`ROUND`], a node sends the hash of everything it holds to one random
-//!   peer. One that holds something else answers with the hashes of its buckets, gets the versions
-//!   in those buckets that differ, asks for what is newer there and sends what is newer here. What
+//!   peer. One that holds something else compares with it, range by range ([`reconcile`]). What
 //!   the first way missed, the second finds.
 //!
 //! A record whose clock is too far ahead ([`super::clock::MAX_AHEAD`]) is reported and held back,
 //! outside of the set, until this node's clock is there.
 //!
 //! **What the driver owes.** For each batch of outputs: first make every [`Output::Persist`]
-//! durable, then do the rest. So nothing is acknowledged, shown or passed on that a crash could
-//! take back. If the disk refuses, do none of the rest, and let go of this state: load anew.
+//! durable, all of them or none, then do the rest. So nothing is acknowledged, shown or passed on
+//! that a crash could take back. If the disk refuses, do none of the rest, and let go of this
+//! state: load anew.
 //!
 //! Bounds: [`Limits::records`] keys of [`Limits::bytes`] in all, a tombstone of a known key
-//! always excepted; [`MAX_HELD_BACK`] records from the future; [`MAX_WANTED`] requests under way;
-//! no message above [`Limits::message_bytes`], no answer above [`Limits::answer_bytes`].
+//! always excepted; [`Limits::history`] changes that lost, of 64 KiB at most; [`MAX_HELD_BACK`]
+//! records from the future; [`MAX_WANTED`] requests under way; no message above
+//! [`Limits::message_bytes`], no answer above [`Limits::answer_bytes`]; [`MAX_FAULTS`] bad records
+//! of one peer before it is not listened to for a minute.
 
 mod cut;
-mod exchange;
+mod horizon;
 mod output;
+mod ranges;
+mod reconcile;
 mod set;
+mod spread;
+mod take;
 #[cfg(test)]
 mod tests;
 
-pub use output::{Output, Refusal};
+pub use output::{Output, Refusal, Stored, Write};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
-use wattle_contracts::control::RecordMessage;
+use wattle_contracts::control::{ElementId, RecordMessage};
 use wattle_contracts::id::NodeId;
-use wattle_contracts::record::{Hlc, Record, RecordError, RecordKey, Version};
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::record::{Hlc, Record, RecordBody, RecordError, RecordKey};
 use wattle_contracts::trust::UnixMillis;
 
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::time::Time;
 use set::Set;
 
 /// How often a node compares what it holds with a random peer.
 pub const ROUND: Duration = Duration::from_secs(1);
 
-/// How often it does so in the [`HURRIED`] rounds after it learned something: then there may be
-/// more, and others may have missed it.
-pub const HURRY: Duration = Duration::from_millis(200);
+/// How long a node waits for its next round after it learned something: then there may be more,
+/// and others may have missed it. Each of the [`HURRIED`] rounds after that waits so much longer.
+pub const HURRY: Duration = Duration::from_millis(400);
 
 /// How many rounds are hurried.
-pub const HURRIED: u8 = 5;
+pub const HURRIED: u8 = 4;
+
+/// A comparison with a peer under way is given so long before another one with it is begun.
+const UNDER_WAY: Duration = Duration::from_millis(400);
 
 /// How many rounds are hurried because a peer holds something else, until something comes of it.
 /// A peer that will never agree, because it is full or its clock is wrong, costs no more.
 pub const FRUITLESS: u8 = 10;
 
 /// In how many rounds a rumour is told again.
-pub const REPEATS: u8 = 2;
+pub const REPEATS: u8 = 4;
 
 /// How many records from the future are held back.
 pub const MAX_HELD_BACK: usize = 256;
@@ -78,9 +91,18 @@ pub const MAX_WANTED: usize = 65_536;
 /// How long to wait for a record that was asked for before asking somebody else.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Who has sent so much that no honest peer sends is not listened to for [`SILENCED`].
+pub const MAX_FAULTS: usize = 100;
+
+/// How long a peer's faults are remembered, and how long one with too many is not listened to.
+pub const SILENCED: Duration = Duration::from_secs(60);
+
 /// News in one message up to this size, in bytes, are passed on as rumours, and as many are told
 /// again. A node that catches up gets more, and nobody else needs that.
 const RUMOUR_BYTES: usize = 64 * 1024;
+
+/// More news than this in one message are told to one peer, and not told again.
+const FEW: usize = 4;
 
 /// What a node keeps, and how much it says at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +118,14 @@ pub struct Limits {
     /// The most that is said in answer to one message, in bytes. What is left comes in the next
     /// round.
     pub answer_bytes: usize,
+    /// How many changes that lost are kept, of all keys. The latest are.
+    pub history: usize,
+    /// How many of them of one key.
+    pub history_per_key: usize,
+    /// How far apart the horizons are up to which tombstones may go. One goes when it is between
+    /// half of this and one and a half of this old, if every node says that it may. `None` keeps
+    /// tombstones for ever.
+    pub horizon_every: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -106,9 +136,15 @@ impl Default for Limits {
             fanout: 3,
             message_bytes: 256 * 1024,
             answer_bytes: 1024 * 1024,
+            history: 2_048,
+            history_per_key: 8,
+            horizon_every: None,
         }
     }
 }
+
+/// The time by this node's monotonic clock and by its wall clock.
+type Moment = (Time, UnixMillis);
 
 /// The records of one node.
 #[derive(Debug)]
@@ -118,13 +154,26 @@ pub struct Records {
     clock: Clock,
     set: Set,
     held_back: BTreeMap<RecordKey, Record>,
-    wanted: BTreeMap<RecordKey, (Version, Time)>,
+    wanted: BTreeMap<ElementId, (Hlc, Time)>,
     peers: BTreeSet<NodeId>,
+    /// Those among the peers that came up, and were not compared with since.
+    fresh: BTreeSet<NodeId>,
+    /// The comparison that may be under way: with whom, and when it last went on. One at a time:
+    /// two would mostly find the same.
+    comparing: Option<(NodeId, Time)>,
+    /// The peer that was last sent the root, and when.
+    asked: Option<(NodeId, Time)>,
+    next_greeting: Time,
     next_round: Time,
     hurried: u8,
     fruitless: u8,
     /// Rumours to be told again, and how often.
-    rumours: BTreeMap<RecordKey, u8>,
+    rumours: BTreeMap<ElementId, u8>,
+    /// Counts the changes of what is held.
+    changes: u64,
+    /// What no honest peer sends: how much of it came from whom, and since when.
+    faults: BTreeMap<NodeId, (usize, Time)>,
+    watch: horizon::Watch,
 }
 
 impl Records {
@@ -133,24 +182,26 @@ impl Records {
     pub fn load(
         me: NodeId,
         limits: Limits,
-        stored: impl IntoIterator<Item = Record>,
+        stored: impl IntoIterator<Item = Stored>,
         out: &mut Vec<Output>,
     ) -> Self {
         let mut set = Set::default();
         let mut highest = None;
-        for record in stored {
+        for Stored { record, is_lost, is_verified } in stored {
             let at = record.version.at;
             let known = set.version(&record.key);
             let taken = match known {
+                _ if !is_verified && record.verify().is_err() => record.verify(),
+                _ if is_lost => set.insert_lost(Arc::new(record)).map(drop).map_err(Into::into),
                 Some(known) if known >= record.version => Ok(()),
-                _ => record.verify().and_then(|()| Ok(set.insert(Arc::new(record)).map(drop)?)),
+                _ => set.insert(Arc::new(record)).map(drop).map_err(RecordError::from),
             };
             match taken {
                 Ok(()) => highest = highest.max(Some(at)),
                 Err(error) => out.push(Output::Refused { from: None, reason: error.into() }),
             }
         }
-        Self {
+        let mut records = Self {
             me,
             limits,
             clock: Clock::after(highest),
@@ -158,16 +209,35 @@ impl Records {
             held_back: BTreeMap::new(),
             wanted: BTreeMap::new(),
             peers: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            comparing: None,
+            asked: None,
+            next_greeting: Time::ZERO,
             next_round: Time::ZERO,
             hurried: 0,
             fruitless: 0,
             rumours: BTreeMap::new(),
-        }
+            changes: 0,
+            faults: BTreeMap::new(),
+            watch: horizon::Watch::default(),
+        };
+        // What a crash left behind.
+        records.note_horizon(&RecordKey::Member(me), out);
+        records
     }
 
-    /// A version for a record that this node is about to sign: after everything it has seen.
-    pub fn stamp(&mut self, wall: UnixMillis) -> Hlc {
-        self.clock.now(wall)
+    /// Signs a record that takes the place of the current one of its key, with a version after
+    /// everything this node has seen. `signer` is this node's key.
+    pub fn sign(
+        &mut self,
+        wall: UnixMillis,
+        signer: &SigningKey,
+        key: RecordKey,
+        body: RecordBody,
+    ) -> Result<Record, RecordError> {
+        let at = self.clock.now(wall);
+        let previous = self.set.get(&key).map(Arc::as_ref);
+        Record::sign_after(signer, key, at, previous, body)
     }
 
     /// How far this node's clock runs ahead of its wall clock ([`Clock::ahead`]).
@@ -189,8 +259,8 @@ impl Records {
         {
             return Err(Refusal::Older { key: record.key, known });
         }
-        let record = self.accept(wall, record, out)?;
-        self.spread(now, vec![record], None, rng, out);
+        let news = self.accept(wall, record, out)?;
+        self.spread(now, &news, None, rng, out);
         Ok(())
     }
 
@@ -204,27 +274,73 @@ impl Records {
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
+        if self.is_silenced(now, from) {
+            out.push(Output::Ignored { from });
+            return;
+        }
+        let (moment, before) = ((now, wall), out.len());
         match message {
-            RecordMessage::Push(records) => self.pushed(now, wall, from, records, rng, out),
-            RecordMessage::Root(root) => self.compare_roots(now, from, root, out),
-            RecordMessage::Buckets(theirs) => self.compare_buckets(now, from, &theirs, rng, out),
-            RecordMessage::Versions(theirs) => self.compare_versions(now, wall, from, theirs, out),
-            RecordMessage::Want(keys) => self.answer_want(from, &keys, out),
+            RecordMessage::Push { current, lost } => {
+                self.pushed(moment, from, current, lost, rng, out);
+            }
+            RecordMessage::Root(root) => self.compare_roots(now, from, root, rng, out),
+            RecordMessage::Ranges(theirs) => self.compare_ranges(now, from, &theirs, rng, out),
+            RecordMessage::Tags { salt, ranges } => {
+                self.compare_tags(now, from, salt, ranges, rng, out);
+            }
+            RecordMessage::Differ { salt, lines, unknown } => {
+                self.compare_lines(moment, from, salt, lines, unknown, out);
+            }
+            RecordMessage::Want(ids) => self.send(from, ids, out),
+            RecordMessage::Gone(ids) => self.heard_gone(from, &ids, out),
+        }
+        self.count_faults(now, from, out.get(before..).unwrap_or_default());
+    }
+
+    fn is_silenced(&self, now: Time, from: NodeId) -> bool {
+        self.faults
+            .get(&from)
+            .is_some_and(|(faults, since)| *faults >= MAX_FAULTS && now.since(*since) < SILENCED)
+    }
+
+    /// Counts what no honest peer sends. Checking a signature takes time, so a peer that sends
+    /// many bad ones is not listened to for a while.
+    fn count_faults(&mut self, now: Time, from: NodeId, out: &[Output]) {
+        let is_fault = |output: &&Output| match output {
+            Output::Refused { from: Some(by), reason } => *by == from && reason.is_fault(),
+            _ => false,
+        };
+        let new = out.iter().filter(is_fault).count();
+        if new == 0 {
+            return;
+        }
+        self.faults.retain(|_, (_, since)| now.since(*since) < SILENCED);
+        let (faults, _) = self.faults.entry(from).or_insert((0, now));
+        *faults = faults.saturating_add(new);
+        if *faults >= MAX_FAULTS {
+            self.faults.insert(from, (MAX_FAULTS, now));
         }
     }
 
     /// A peer can be talked to.
-    pub fn peer_up(&mut self, peer: NodeId, out: &mut Vec<Output>) {
+    pub fn peer_up(&mut self, now: Time, peer: NodeId, out: &mut Vec<Output>) {
+        if !self.peers.insert(peer) {
+            return;
+        }
         // One of the two begins at once, so that a cut heals in a round trip and not in a round.
-        if self.peers.insert(peer) && self.me < peer {
-            let message = RecordMessage::Root(self.set.root());
-            out.push(Output::Send { to: peer, message });
+        // Of many that come up together, the others have their turn in the next rounds.
+        if self.me < peer && self.next_greeting <= now {
+            self.next_greeting = now.plus(ROUND);
+            self.ask(now, peer, out);
+        } else {
+            self.fresh.insert(peer);
         }
     }
 
     /// A peer can't be talked to.
     pub fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
+        self.fresh.remove(&peer);
     }
 
     /// Does what is due: a round, and records that were held back.
@@ -233,16 +349,34 @@ impl Records {
             return;
         }
         // Rounds of different nodes are not to fall together.
-        let round = if self.hurried > 0 { HURRY } else { ROUND };
+        let round = if self.hurried > 0 {
+            ROUND.min(HURRY * u32::from(HURRIED + 1 - self.hurried.min(HURRIED)))
+        } else {
+            ROUND
+        };
         self.hurried = self.hurried.saturating_sub(1);
         self.next_round = now.plus(round.mul_f64(rng.random_range(0.9..1.1)));
         self.wanted.retain(|_, (_, asked)| now.since(*asked) < PATIENCE);
-        self.release(now, wall, rng, out);
-        self.repeat_rumours(rng, out);
-        if let Some(to) = exchange::sample(&self.peers, None, 1, rng).pop() {
-            let message = RecordMessage::Root(self.set.root());
-            out.push(Output::Send { to, message });
+        self.release((now, wall), rng, out);
+        self.tend_horizon((now, wall), rng, out);
+        if self.repeat_rumours(rng, out) {
+            return;
         }
+        if self.comparing.is_some_and(|(_, at)| now.since(at) < UNDER_WAY) {
+            return;
+        }
+        let candidates = if self.fresh.is_empty() { &self.peers } else { &self.fresh };
+        if let Some(to) = spread::sample(candidates, None, 1, rng).pop() {
+            self.fresh.remove(&to);
+            self.ask(now, to, out);
+        }
+    }
+
+    /// Sends the hash of everything to a peer.
+    fn ask(&mut self, now: Time, to: NodeId, out: &mut Vec<Output>) {
+        self.asked = Some((to, now));
+        let message = RecordMessage::Root(self.set.root());
+        out.push(Output::Send { to, message });
     }
 
     /// When [`Records::tick`] has something to do.
@@ -260,6 +394,17 @@ impl Records {
         self.set.iter()
     }
 
+    /// The changes of a key that lost against others made at the same time, the oldest first.
+    pub fn lost_of(&self, key: &RecordKey) -> impl Iterator<Item = &Arc<Record>> + use<'_> {
+        let current = self.set.version(key);
+        self.set.lost_of(key).filter(move |record| Some(record.version) != current)
+    }
+
+    /// Every change that lost and is kept.
+    pub fn lost(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.set.lost()
+    }
+
     /// How many records are held, and their bytes.
     pub fn size(&self) -> (usize, usize) {
         (self.set.len(), self.set.bytes())
@@ -270,75 +415,8 @@ impl Records {
         self.held_back.values()
     }
 
-    /// A hash of every key and its version: equal on two nodes exactly when they hold the same.
+    /// A hash of every record, and of every change that lost: equal on two nodes exactly when they hold the same.
     pub fn root(&mut self) -> [u8; 32] {
         self.set.root()
-    }
-
-    /// Checks a record and makes it current. The caller has seen that none newer is known.
-    fn accept(
-        &mut self,
-        wall: UnixMillis,
-        record: Record,
-        out: &mut Vec<Output>,
-    ) -> Result<Arc<Record>, Refusal> {
-        record.verify()?;
-        if let Err(why) = clock::check(wall, record.version.at) {
-            let key = record.key.clone();
-            self.hold_back(record);
-            return Err(Refusal::TooFarAhead { key, why });
-        }
-        let size = set::size(&record).map_err(RecordError::from)?;
-        if !self.has_room_for(&record, size) {
-            let (records, bytes) = self.size();
-            return Err(Refusal::Full { key: record.key, records, bytes });
-        }
-        let (key, record) = (record.key.clone(), Arc::new(record));
-        let previous = self.set.insert(record.clone()).map_err(RecordError::from)?;
-        // It was checked just now to be near enough.
-        let _ = self.clock.observe(wall, record.version.at);
-        self.wanted.remove(&key);
-        out.push(Output::Persist(record.clone()));
-        out.push(Output::Changed { key, previous });
-        Ok(record)
-    }
-
-    fn has_room_for(&self, record: &Record, size: usize) -> bool {
-        let known = self.set.size_of(&record.key);
-        if known.is_some() && record.is_tombstone() {
-            return true;
-        }
-        let bytes = self.set.bytes() - known.unwrap_or(0) + size;
-        bytes <= self.limits.bytes && (known.is_some() || self.set.len() < self.limits.records)
-    }
-
-    /// Of several from the future about one key, the one that is due first is kept.
-    fn hold_back(&mut self, record: Record) {
-        let is_full = self.held_back.len() >= MAX_HELD_BACK;
-        match self.held_back.get_mut(&record.key) {
-            Some(held) if held.version <= record.version => {}
-            Some(held) => *held = record,
-            None if is_full => {}
-            None => {
-                self.held_back.insert(record.key.clone(), record);
-            }
-        }
-    }
-
-    /// Takes the records that were held back and are due.
-    fn release(&mut self, now: Time, wall: UnixMillis, rng: &mut impl Rng, out: &mut Vec<Output>) {
-        let is_due = |_: &RecordKey, held: &mut Record| clock::check(wall, held.version.at).is_ok();
-        let due: Vec<Record> =
-            self.held_back.extract_if(.., is_due).map(|(_, record)| record).collect();
-        let mut news = Vec::new();
-        for record in due {
-            if self.set.version(&record.key).is_none_or(|known| known < record.version) {
-                match self.accept(wall, record, out) {
-                    Ok(record) => news.push(record),
-                    Err(reason) => out.push(Output::Refused { from: None, reason }),
-                }
-            }
-        }
-        self.spread(now, news, None, rng, out);
     }
 }

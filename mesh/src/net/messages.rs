@@ -316,6 +316,7 @@ impl Messenger {
             function: function.into(),
             encoding: Encoding::Message,
             hops: 1,
+            relay: None,
         }
     }
 
@@ -367,13 +368,13 @@ struct ReachNow {
 
 impl Reach for ReachNow {
     fn connected(&self, node: NodeId) -> bool {
-        node == self.me || self.view.node(node).is_some_and(|node| node.connected)
+        node == self.me || self.view.node(node).is_some_and(|node| node.is_reachable())
     }
 
     fn serving(&self, group: &Group) -> Vec<NodeId> {
         let Some(component) = self.subscriptions.component(group) else { return Vec::new() };
         let serves = |node: &&super::NodeView| {
-            node.connected && node.runs.components.contains_key(component)
+            node.is_reachable() && node.runs.components.contains_key(component)
         };
         let others = self.view.nodes.values().filter(|node| !node.is_self).filter(serves);
         let mut others: Vec<_> =

@@ -75,8 +75,16 @@ counters! {
     relays_refused,
     /// Records taken over from peers.
     records_taken,
-    /// Records from peers that were refused.
+    /// Records from peers, and messages about records, that were refused.
     records_refused,
+    /// Among them, records from the future, held back until their time has come.
+    records_held_back,
+    /// Messages about records from peers that had sent too many bad ones.
+    records_ignored,
+    /// Changes that lost against one made at the same time, and went into the history.
+    records_lost,
+    /// Records that were on this node's disk and could not be read, or were not genuine.
+    records_damaged,
     /// Artifacts sent to peers.
     artifacts_served,
     /// Artifacts fetched from peers.

@@ -15,13 +15,14 @@ use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
+use wattle_contracts::trust::UnixMillis;
 
 use super::config::{MeshConfig, WallClock};
 use super::error::{MeshError, PutError, StoreError};
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::service::RecordStore;
-use crate::core::records::{Limits, Output, Records as Set};
+use crate::core::records::{Limits, Output, Records as Set, Refusal, Write};
 use crate::core::time::Time;
 
 /// Declarations of this node that wait.
@@ -33,6 +34,10 @@ const BATCH: usize = 64;
 /// The state machine's clock runs at least this often.
 const MAX_NAP: Duration = Duration::from_secs(1);
 
+/// So many refusals are told in the log in [`WARNINGS_EACH`]; the others are counted.
+const WARNINGS: usize = 10;
+const WARNINGS_EACH: Duration = Duration::from_secs(60);
+
 /// After a failure of the disk, it is asked again after so long.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -40,6 +45,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     by_key: BTreeMap<RecordKey, Arc<Record>>,
+    lost: BTreeMap<RecordKey, Vec<Arc<Record>>>,
+    held_back: Vec<Arc<Record>>,
 }
 
 impl Records {
@@ -51,6 +58,16 @@ impl Records {
     /// The record of every key, tombstones included, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
         self.by_key.values().map(Arc::as_ref)
+    }
+
+    /// The changes of a key that lost against others made at the same time, the oldest first.
+    pub fn lost(&self, key: &RecordKey) -> impl Iterator<Item = &Record> {
+        self.lost.get(key).into_iter().flatten().map(Arc::as_ref)
+    }
+
+    /// Records from the future, which are not applied before this node's clock is there.
+    pub fn held_back(&self) -> impl Iterator<Item = &Record> {
+        self.held_back.iter().map(Arc::as_ref)
     }
 
     /// How many there are, tombstones included.
@@ -94,6 +111,7 @@ pub(super) async fn start(
         set: None,
         up: BTreeSet::new(),
         shown,
+        warned: (Time::ZERO, 0),
     };
     plane.load().await?;
     tokio::spawn(plane.run(inbox, puts));
@@ -114,6 +132,8 @@ struct Plane {
     /// The peers that the set knows of.
     up: BTreeSet<NodeId>,
     shown: watch::Sender<Arc<Records>>,
+    /// How many refusals were told in the log, since when.
+    warned: (Time, usize),
 }
 
 /// What a batch is made of.
@@ -173,7 +193,7 @@ impl Plane {
         }
         let (now, wall) = (self.now(), self.clock.now());
         let (mut out, mut taken) = (Vec::new(), Vec::<Taken>::new());
-        self.note_peers(&mut out);
+        self.note_peers(now, &mut out);
         for input in batch {
             let Some(set) = self.set.as_mut() else {
                 refuse(input);
@@ -184,11 +204,11 @@ impl Plane {
                     let before = out.len();
                     set.handle(now, wall, from, message, &mut self.rng, &mut out);
                     let new = out.iter().skip(before);
-                    let new = new.filter(|output| matches!(output, Output::Persist(_)));
+                    let new = new.filter(|output| matches!(output, Output::Changed { .. }));
                     self.metrics.records_taken.add(new.count() as u64);
                 }
                 Input::Put(Put { key, body, answer }) => {
-                    let signed = Record::sign(&self.key, key, set.stamp(wall), body);
+                    let signed = set.sign(wall, &self.key, key, body);
                     let put = signed.map_err(PutError::from).and_then(|record| {
                         set.put(now, wall, record.clone(), &mut self.rng, &mut out)
                             .map_err(|why| PutError::Refused(why.to_string()))?;
@@ -206,27 +226,46 @@ impl Plane {
         if let Some(set) = self.set.as_mut() {
             set.tick(now, wall, &mut self.rng, &mut out);
         }
+        self.declare(now, wall, &mut out);
         self.perform(out, taken).await;
     }
 
+    /// Signs what the set wants to say of this node.
+    fn declare(&mut self, now: Time, wall: UnixMillis, out: &mut Vec<Output>) {
+        let is_declare = |output: &mut Output| matches!(output, Output::Declare { .. });
+        let declared: Vec<Output> = out.extract_if(.., is_declare).collect();
+        let Some(set) = self.set.as_mut() else { return };
+        for output in declared {
+            let Output::Declare { key, body } = output else { continue };
+            let text = key.to_string();
+            let said = set.sign(wall, &self.key, key, body).map_err(|error| error.to_string());
+            let put = said.and_then(|record| {
+                set.put(now, wall, record, &mut self.rng, out).map_err(|error| error.to_string())
+            });
+            if let Err(error) = put {
+                tracing::warn!(key = text, error, "this node's record of itself is not taken");
+            }
+        }
+    }
+
     /// Tells the set who came and who went.
-    fn note_peers(&mut self, out: &mut Vec<Output>) {
+    fn note_peers(&mut self, now: Time, out: &mut Vec<Output>) {
         let Some(set) = self.set.as_mut() else { return };
         let connected: BTreeSet<NodeId> = self.peers.connected().into_iter().collect();
         for gone in self.up.difference(&connected) {
             set.peer_down(*gone);
         }
         for come in connected.difference(&self.up) {
-            set.peer_up(*come, out);
+            set.peer_up(now, *come, out);
         }
         self.up = connected;
     }
 
     async fn perform(&mut self, out: Vec<Output>, taken: Vec<Taken>) {
-        let persist: Vec<Record> = out
+        let persist: Vec<Write> = out
             .iter()
             .filter_map(|output| match output {
-                Output::Persist(record) => Some(Record::clone(record)),
+                Output::Persist(write) => Some(write.clone()),
                 _ => None,
             })
             .collect();
@@ -244,14 +283,18 @@ impl Plane {
         for output in out {
             match output {
                 Output::Changed { key, .. } => changed.push(key),
+                Output::Lost { key, version } => {
+                    self.metrics.records_lost.one();
+                    let writer = version.writer;
+                    tracing::info!(%key, %writer, "a change lost against another made at the same time; see `wattle history`");
+                    changed.push(key);
+                }
                 Output::Send { to, message } => {
                     // What is lost is found by the next comparison.
                     self.peers.tell(to, Control::Records(message));
                 }
-                Output::Refused { from, reason } => {
-                    self.metrics.records_refused.one();
-                    tracing::debug!(?from, %reason, "a record was refused");
-                }
+                Output::Refused { from, reason } => self.report(from, &reason),
+                Output::Ignored { .. } => self.metrics.records_ignored.one(),
                 _ => {}
             }
         }
@@ -261,21 +304,53 @@ impl Plane {
         }
     }
 
-    async fn persist(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        if records.is_empty() {
+    /// What was refused is counted, and told in the log: as much as a person can read.
+    fn report(&mut self, from: Option<NodeId>, reason: &Refusal) {
+        self.metrics.records_refused.one();
+        if matches!(reason, Refusal::TooFarAhead { .. }) {
+            self.metrics.records_held_back.one();
+        }
+        let from = from.map(tracing::field::display);
+        if self.now().since(self.warned.0) >= WARNINGS_EACH {
+            self.warned = (self.now(), 0);
+        }
+        self.warned.1 += 1;
+        match self.warned.1 {
+            1..WARNINGS => tracing::warn!(from, %reason, "a record was refused"),
+            WARNINGS => tracing::warn!(
+                from,
+                %reason,
+                "a record was refused; more in the next minute are only counted (records_refused)"
+            ),
+            _ => tracing::debug!(from, %reason, "a record was refused"),
+        }
+    }
+
+    async fn persist(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        if writes.is_empty() {
             return Ok(());
         }
         let store = self.store.clone();
-        tokio::task::spawn_blocking(move || store.persist(&records))
+        tokio::task::spawn_blocking(move || store.persist(&writes))
             .await
             .unwrap_or_else(|error| Err(StoreError(error.to_string())))
     }
 
     fn show(&self, changed: Vec<RecordKey>) {
-        let Some(set) = self.set.as_ref().filter(|_| !changed.is_empty()) else { return };
+        let Some(set) = self.set.as_ref() else { return };
+        let held_back: Vec<Arc<Record>> = set.held_back().cloned().map(Arc::new).collect();
+        if changed.is_empty() && self.shown.borrow().held_back == held_back {
+            return;
+        }
         self.shown.send_modify(|shown| {
             let shown = Arc::make_mut(shown);
+            shown.held_back = held_back;
             for key in changed {
+                let lost: Vec<_> = set.lost_of(&key).cloned().collect();
+                match lost.is_empty() {
+                    true => shown.lost.remove(&key),
+                    false => shown.lost.insert(key.clone(), lost),
+                };
                 match set.get(&key) {
                     Some(record) => shown.by_key.insert(key, record.clone()),
                     None => shown.by_key.remove(&key),
@@ -286,19 +361,40 @@ impl Plane {
 
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.store.clone();
-        let stored = tokio::task::spawn_blocking(move || store.load())
-            .await
-            .unwrap_or_else(|error| Err(StoreError(error.to_string())))?;
-        let mut out = Vec::new();
-        let set = Set::load(self.me, Limits::default(), stored, &mut out);
+        let (me, limits) = (self.me, Limits::default());
+        let loading = tokio::task::spawn_blocking(move || {
+            let loaded = store.load()?;
+            let mut out = Vec::new();
+            let set = Set::load(me, limits, loaded.records, &mut out);
+            Ok((set, loaded.damaged, out))
+        });
+        let loaded = loading.await.unwrap_or_else(|error| Err(StoreError(error.to_string())));
+        let (set, mut damaged, out) = loaded?;
+        let mut writes = Vec::new();
         for output in out {
-            if let Output::Refused { reason, .. } = output {
-                self.metrics.records_refused.one();
-                tracing::warn!(%reason, "a stored record is left out");
+            match output {
+                Output::Refused { reason, .. } => damaged.push(reason.to_string()),
+                Output::Persist(write) => writes.push(write),
+                _ => {}
             }
         }
+        self.metrics.records_damaged.add(damaged.len() as u64);
+        for what in damaged.iter().take(WARNINGS) {
+            tracing::error!(
+                what,
+                "a record on disk is damaged; it is left out until a peer sends it again"
+            );
+        }
+        if damaged.len() > WARNINGS {
+            tracing::error!(all = damaged.len(), "more records on disk are damaged");
+        }
+        self.persist(writes).await?;
+        let mut lost = BTreeMap::<_, Vec<_>>::new();
+        for record in set.lost() {
+            lost.entry(record.key.clone()).or_default().push(record.clone());
+        }
         let by_key = set.iter().map(|record| (record.key.clone(), record.clone())).collect();
-        self.shown.send_replace(Arc::new(Records { by_key }));
+        self.shown.send_replace(Arc::new(Records { by_key, lost, held_back: Vec::new() }));
         self.set = Some(set);
         self.up.clear();
         Ok(())

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use tokio::io::AsyncRead;
 use wattle_contracts::call::{CallError, CallHeader};
 use wattle_contracts::id::{Digest, NodeId};
-use wattle_contracts::record::Record;
 
 use super::body::BodyStream;
 use super::error::StoreError;
+use crate::core::records::{Stored, Write};
 
 /// The result of a call that succeeded.
 #[derive(Debug, Default)]
@@ -64,10 +64,18 @@ impl std::fmt::Debug for ArtifactSource {
 
 /// Where this node keeps the records of the mesh. Called on threads that may block.
 pub trait RecordStore: Send + Sync + 'static {
-    /// Every record that was persisted, the newest of each key.
-    fn load(&self) -> Result<Vec<Record>, StoreError>;
+    /// Everything that was persisted and can still be read.
+    fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// Keeps `records`, each in the place of an older one of its key. They are on the disk when
-    /// this returns.
-    fn persist(&self, records: &[Record]) -> Result<(), StoreError>;
+    /// Makes these changes, all of them or none. They are on the disk when this returns.
+    fn persist(&self, writes: &[Write]) -> Result<(), StoreError>;
+}
+
+/// What was on a disk.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What could be read.
+    pub records: Vec<Stored>,
+    /// What could not, and why: one line each, for the log.
+    pub damaged: Vec<String>,
 }

@@ -16,11 +16,12 @@ use tokio::sync::watch;
 use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source, TraceContext};
 use wattle_contracts::id::{Digest, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Record, RecordKey};
+use wattle_contracts::record::{Record, RecordKey, Version};
 use wattle_contracts::trust::{Paper, UnixMillis};
+use wattle_mesh::core::records::{Stored, Write};
 use wattle_mesh::net::{
-    ArtifactSource, BodyStream, HostDirectory, Mesh, MeshConfig, RecordStore, Reply, Service,
-    Standing, StoreError, Timing, View, WallClock,
+    ArtifactSource, BodyStream, HostDirectory, Loaded, Mesh, MeshConfig, RecordStore, Reply,
+    Service, Standing, StoreError, Timing, View, WallClock,
 };
 
 /// Long enough for a busy machine; nothing here waits for it unless it fails.
@@ -146,21 +147,34 @@ pub fn within(function: &str, time_left: Duration) -> CallHeader {
 /// A disk in memory, which survives its node.
 #[derive(Default)]
 pub struct Disk {
-    pub records: Mutex<BTreeMap<RecordKey, Record>>,
+    pub records: Mutex<BTreeMap<(RecordKey, Option<Version>), Record>>,
     pub broken: std::sync::atomic::AtomicBool,
 }
 
 impl RecordStore for Disk {
-    fn load(&self) -> Result<Vec<Record>, StoreError> {
-        Ok(self.records.lock().unwrap().values().cloned().collect())
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let kept = self.records.lock().unwrap();
+        let stored = |(of, record): (&(RecordKey, Option<Version>), &Record)| Stored {
+            record: record.clone(),
+            is_lost: of.1.is_some(),
+            is_verified: false,
+        };
+        Ok(Loaded { records: kept.iter().map(stored).collect(), damaged: Vec::new() })
     }
 
-    fn persist(&self, records: &[Record]) -> Result<(), StoreError> {
+    fn persist(&self, writes: &[Write]) -> Result<(), StoreError> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(StoreError("no space left on device".into()));
         }
         let mut kept = self.records.lock().unwrap();
-        kept.extend(records.iter().map(|record| (record.key.clone(), record.clone())));
+        for write in writes.iter().cloned() {
+            match write {
+                Write::Current(r) => kept.insert((r.key.clone(), None), Record::clone(&r)),
+                Write::Gone(key) => kept.remove(&(key, None)),
+                Write::Lost(r) => kept.insert((r.key.clone(), Some(r.version)), Record::clone(&r)),
+                Write::LostGone(key, version) => kept.remove(&(key, Some(version))),
+            };
+        }
         Ok(())
     }
 }

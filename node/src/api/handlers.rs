@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::call::Source;
 use wattle_contracts::id::{AppName, ComponentId, Digest};
+use wattle_contracts::record::RecordKey;
 use wattle_runtime::CallContext;
 
 use super::types::*;
@@ -26,6 +27,7 @@ use crate::state::StoreArtifactError;
 
 mod config;
 mod describe;
+mod history;
 mod links;
 mod messages;
 
@@ -41,6 +43,7 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/nodes", get(nodes))
         .route("/v1/apps", get(apps).post(apply))
         .route("/v1/apps/{name}", delete(remove))
+        .route("/v1/history/{*key}", get(changes))
         .route("/v1/links", get(links::list))
         .route(
             "/v1/links/{app}/{component}/{name}/{*contract}",
@@ -133,6 +136,13 @@ async fn remove(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
     match shared.node.remove(&name).await {
         Ok(()) => Json(ApplyReply { app: name, notes: Vec::new() }).into_response(),
         Err(error) => apply_failure(&error),
+    }
+}
+
+async fn changes(State(shared): State<Shared>, Path(key): Path<String>) -> Response {
+    match key.parse::<RecordKey>() {
+        Ok(key) => Json(history::history(&shared.node, &key)).into_response(),
+        Err(error) => failure(StatusCode::BAD_REQUEST, error),
     }
 }
 

@@ -298,3 +298,30 @@ pub(crate) struct ParkedChange {
     pub(crate) group: Group,
     pub(crate) messages: u64,
 }
+
+/// What is known of the changes of one key.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct HistoryReply {
+    pub(crate) key: String,
+    /// What holds now.
+    pub(crate) current: Option<Change>,
+    /// What lost against a change made at the same time, the oldest first.
+    pub(crate) lost: Vec<Change>,
+    /// What is from the future, and is held back until then.
+    pub(crate) held_back: Vec<Change>,
+}
+
+/// One change.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Change {
+    /// When, by its writer's clock: milliseconds since the Unix epoch.
+    pub(crate) at_millis: u64,
+    /// Orders changes within one millisecond.
+    pub(crate) counter: u32,
+    /// The node that it was made on.
+    pub(crate) writer: NodeId,
+    /// Whether it deleted what the key names.
+    pub(crate) is_delete: bool,
+    /// What it declared.
+    pub(crate) body: Option<serde_json::Value>,
+}

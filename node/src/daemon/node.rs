@@ -96,7 +96,7 @@ impl Node {
             leave: Notify::new(),
         };
         let messages = MessageTables::new(database.clone());
-        Ok((Arc::new(node), RecordTable::new(database), messages))
+        Ok((Arc::new(node), RecordTable::new(database, key), messages))
     }
 
     pub(super) fn attach(&self, mesh: Mesh) {

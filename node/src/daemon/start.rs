@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wattle_contracts::id::{NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Labels, Record};
+use wattle_contracts::record::Labels;
 use wattle_contracts::trust::{Paper, UnixMillis};
 use wattle_mesh::core::outbox::Config as OutboxConfig;
+use wattle_mesh::core::records::Write;
 use wattle_mesh::net::{
-    About, HostDirectory, JoinTarget, Mesh, MeshConfig, MeshError, RecordStore, StoreError,
+    About, HostDirectory, JoinTarget, Loaded, Mesh, MeshConfig, MeshError, RecordStore, StoreError,
     WallClock,
 };
 
@@ -240,11 +241,11 @@ fn announce(mesh: &Mesh, home: &Home, id: NodeId, http: Option<SocketAddr>) {
 struct DiskRecords(RecordTable);
 
 impl RecordStore for DiskRecords {
-    fn load(&self) -> Result<Vec<Record>, StoreError> {
+    fn load(&self) -> Result<Loaded, StoreError> {
         self.0.load().map_err(|error| StoreError(format!("{error:#}")))
     }
 
-    fn persist(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.0.persist(records).map_err(|error| StoreError(format!("{error:#}")))
+    fn persist(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.0.persist(writes).map_err(|error| StoreError(format!("{error:#}")))
     }
 }

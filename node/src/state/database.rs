@@ -1,5 +1,6 @@
 //! The one embedded database of a node (redb), and a writer that commits for many at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -69,7 +70,10 @@ impl Database {
     /// Opens the database, made if it is not there; after a crash it is as it was at the last
     /// commit.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let redb = redb::Database::create(path).with_context(|| {
+        let opened = catch_unwind(|| redb::Database::create(path))
+            .map_err(|_| anyhow::anyhow!("the database panicked"))
+            .and_then(|opened| Ok(opened?));
+        let redb = opened.with_context(|| {
             format!(
                 "can't open the database {}; if the disk is damaged, move the file away and start \
                  again: records come back from other nodes, key-value data does not",
@@ -158,7 +162,11 @@ fn write_batches(file: &DatabaseFile, queue: &Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let batch: Vec<Job> =
             std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).collect();
-        if let Err(error) = write_batch(file, batch) {
+        // redb answers to some damage of its file with a panic. The writers of the batch are told
+        // that it failed, by their channels; the others are not to lose their writer.
+        let written = catch_unwind(AssertUnwindSafe(|| write_batch(file, batch)))
+            .unwrap_or_else(|_| Err("the database panicked: its file may be damaged".into()));
+        if let Err(error) = written {
             tracing::error!(%error, "can't write to the database");
             file.close();
         }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use wattle_mesh::core::records::{Limits, Records};
+use wattle_mesh::core::records::Records;
 use wattle_mesh::core::time::Time;
 
 use super::World;
+use crate::disk::Disk;
 use crate::network::Links;
 
 impl World {
@@ -34,7 +35,7 @@ impl World {
         }
         node.life += 1;
         let mut out = Vec::new();
-        node.records = Some(Records::load(node.id, Limits::default(), node.disk.read(), &mut out));
+        node.records = Some(Records::load(node.id, self.limits, node.disk.read(), &mut out));
         node.tick = Time::NEVER;
         self.trace.note(format_args!("{:?} {number} starts", self.now), &[]);
         self.perform(number, out);
@@ -43,7 +44,7 @@ impl World {
 
     /// Cuts these nodes off from the others.
     pub fn cut(&mut self, side: &BTreeSet<usize>) {
-        self.network.cut(side, self.nodes.len());
+        self.network.cut(side);
         (0..self.nodes.len()).for_each(|number| self.notice_all(number));
     }
 
@@ -56,6 +57,13 @@ impl World {
     /// Changes the links from now on.
     pub fn set_links(&mut self, links: Links) {
         self.network.set_links(links);
+    }
+
+    /// Takes everything from a node that is down, its disk too, as if it were another machine.
+    pub fn wipe(&mut self, number: usize) {
+        if let Some(node) = self.nodes.get_mut(number).filter(|node| node.records.is_none()) {
+            node.disk = Disk::default();
+        }
     }
 
     /// Sets a node's wall clock so many milliseconds ahead of the right time, or behind it.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use wattle_contracts::control::RecordMessage;
 use wattle_contracts::id::NodeId;
-use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
+use wattle_contracts::record::{Record, RecordBody, RecordError, RecordKey, Version};
+use wattle_contracts::trust::UnixMillis;
 
 use crate::core::clock::TooFarAhead;
 
@@ -12,15 +13,28 @@ use crate::core::clock::TooFarAhead;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Make this record durable, in the place of any other of its key, before doing anything
-    /// else of this batch.
-    Persist(Arc<Record>),
+    /// Make this durable, with all others of this batch, before doing anything else of it.
+    Persist(Write),
     /// The current record of a key is another one now.
     Changed {
         /// The key.
         key: RecordKey,
         /// The record that was current before.
         previous: Option<Arc<Record>>,
+    },
+    /// A change lost against one that was made at the same time.
+    Lost {
+        /// What it is about.
+        key: RecordKey,
+        /// Which one lost.
+        version: Version,
+    },
+    /// Sign this with the node's key ([`super::Records::sign`]) and put it.
+    Declare {
+        /// What about.
+        key: RecordKey,
+        /// What to say.
+        body: RecordBody,
     },
     /// Send a message to a peer. It may get lost.
     Send {
@@ -29,6 +43,11 @@ pub enum Output {
         /// The message.
         message: RecordMessage,
     },
+    /// A message was not even looked at: its sender has sent too much that no honest peer sends.
+    Ignored {
+        /// Who.
+        from: NodeId,
+    },
     /// Something was not taken. Worth a line in the log and a count.
     Refused {
         /// The peer that sent it; `None` for the node's own store.
@@ -36,6 +55,31 @@ pub enum Output {
         /// Why.
         reason: Refusal,
     },
+}
+
+/// A change of what is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// This record is current, in the place of any other of its key.
+    Current(Arc<Record>),
+    /// There is no current record of this key any more.
+    Gone(RecordKey),
+    /// This change lost, and is kept beside the current record.
+    Lost(Arc<Record>),
+    /// This change lost, and is no longer kept.
+    LostGone(RecordKey, Version),
+}
+
+/// A record as it was on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The record.
+    pub record: Record,
+    /// Whether it is a change that lost.
+    pub is_lost: bool,
+    /// Whether these are the very bytes that were written here after they had been verified. Then
+    /// the signature is not checked again.
+    pub is_verified: bool,
 }
 
 /// Why a record, or a message about records, is not taken.
@@ -68,6 +112,36 @@ pub enum Refusal {
         /// What they are about.
         key: RecordKey,
     },
+    /// It is from before a horizon that everybody agreed to, and nobody kept it: it was deleted,
+    /// or nobody who was asked had ever seen it.
+    #[error("the record of {key} is from before {}, and everybody had agreed by then that there is \
+             none", through.0)]
+    BelowHorizon {
+        /// What it is about.
+        key: RecordKey,
+        /// The horizon.
+        through: UnixMillis,
+    },
+    /// This node has dropped a record because everybody else did without it.
+    #[error(
+        "the record of {key} was dropped here: while this node was away, everybody else agreed \
+             that there is none; what it said is in the key's history"
+    )]
+    Dropped {
+        /// What it is about.
+        key: RecordKey,
+    },
+    /// A change that lost is too large for the history.
+    #[error(
+        "a change of {key} lost against another made at the same time, and is too large to be \
+             kept in its history: {size} bytes"
+    )]
+    LostTooLarge {
+        /// What it is about.
+        key: RecordKey,
+        /// Its size, in bytes.
+        size: usize,
+    },
     /// This node holds as much as it may.
     #[error("the record of {key} does not fit: this node holds {records} records of {bytes} bytes")]
     Full {
@@ -81,4 +155,11 @@ pub enum Refusal {
     /// A message that no honest peer sends.
     #[error("a message about records that makes no sense: {0}")]
     Malformed(&'static str),
+}
+
+impl Refusal {
+    /// Whether no honest peer sends this.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Refusal::Record(_) | Refusal::Malformed(_))
+    }
 }

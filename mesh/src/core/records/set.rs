@@ -1,23 +1,28 @@
-//! The records themselves, and the hashes by which two nodes compare theirs.
-//!
-//! Keys are cut into [`BUCKETS`] by their hash. A bucket's hash is that of its sorted keys and
-//! versions, one after the other, and the root is that of the buckets' hashes: SHA-256 all the
-//! way, because whoever may write records could make a weaker combination, such as XOR, hide a
-//! difference. Hashes are worked out when they are asked for, and only where something changed.
+//! What a node holds: the current record of each key, and the changes that lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wattle_contracts::control::BUCKETS;
-use wattle_contracts::id::Digest;
-use wattle_contracts::record::{Record, RecordKey, Version};
+use wattle_contracts::control::ElementId;
+use wattle_contracts::id::{Digest, NodeId};
+use wattle_contracts::record::{Hlc, Record, RecordKey, Version};
+use wattle_contracts::trust::UnixMillis;
 use wattle_contracts::wire::{self, WireError};
 
-#[derive(Debug)]
+use super::ranges::{Element, Kind, Ranges};
+
+/// A change that lost is kept if it has no more bytes than this.
+pub(super) const MAX_LOST_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
 pub(super) struct Set {
     records: BTreeMap<RecordKey, Held>,
-    buckets: Vec<Bucket>,
-    root: Option<[u8; 32]>,
+    lost: BTreeMap<(RecordKey, Version), Arc<Record>>,
+    /// The same, the oldest first.
+    lost_by_age: BTreeSet<(Version, RecordKey)>,
+    /// The keys of the tombstones, the oldest first.
+    tombstones: BTreeSet<(Hlc, RecordKey)>,
+    pub(super) ranges: Ranges,
     bytes: usize,
 }
 
@@ -27,53 +32,105 @@ struct Held {
     size: usize,
 }
 
-#[derive(Debug, Default)]
-struct Bucket {
-    lines: BTreeMap<RecordKey, Line>,
-    hash: Option<[u8; 32]>,
-}
-
-/// A key and its version, and how both are written.
-#[derive(Debug)]
-struct Line {
-    version: Version,
-    written: Box<[u8]>,
-}
-
-impl Default for Set {
-    fn default() -> Self {
-        let buckets = std::iter::repeat_with(Bucket::default).take(BUCKETS).collect();
-        Self { records: BTreeMap::new(), buckets, root: None, bytes: 0 }
-    }
-}
-
 /// The bytes of a record as it travels.
 pub(super) fn size(record: &Record) -> Result<usize, WireError> {
     wire::encode(record).map(|bytes| bytes.len())
 }
 
-/// The bucket that a key belongs to.
-pub(super) fn bucket_of(key: &RecordKey) -> Result<u8, WireError> {
-    let [first, ..] = *Digest::of(&wire::encode(key)?).as_bytes();
-    Ok(first)
+/// The name of the current record of a key.
+pub(super) fn current_id(key: &RecordKey) -> Result<ElementId, WireError> {
+    Ok(name(&wire::encode(&(0u8, key))?))
+}
+
+/// The name of a change that lost.
+pub(super) fn lost_id(key: &RecordKey, version: Version) -> Result<ElementId, WireError> {
+    Ok(name(&wire::encode(&(1u8, key, version))?))
+}
+
+fn name(bytes: &[u8]) -> ElementId {
+    ElementId(Digest::of(bytes).as_bytes().first_chunk().copied().unwrap_or_default())
+}
+
+fn element(kind: Kind, record: Arc<Record>) -> Result<Element, WireError> {
+    let digest = record.digest()?;
+    let kind_byte = match kind {
+        Kind::Current => 0,
+        Kind::Lost => 1,
+    };
+    let hash = *Digest::of(&[[kind_byte].as_slice(), digest.as_bytes()].concat()).as_bytes();
+    Ok(Element { kind, record, hash })
 }
 
 impl Set {
     /// Makes `record` the current one of its key. Gives back the one that was.
     pub(super) fn insert(&mut self, record: Arc<Record>) -> Result<Option<Arc<Record>>, WireError> {
-        let (key, version) = (record.key.clone(), record.version);
-        let written = wire::encode(&(&key, &version))?.into();
+        let id = current_id(&record.key)?;
         let size = size(&record)?;
-        let bucket = usize::from(bucket_of(&key)?);
-        if let Some(bucket) = self.buckets.get_mut(bucket) {
-            bucket.lines.insert(key.clone(), Line { version, written });
-            bucket.hash = None;
-        }
-        self.root = None;
+        self.ranges.insert(id, element(Kind::Current, record.clone())?);
         self.bytes += size;
-        let previous = self.records.insert(key, Held { record, size });
+        if let Some(held) = self.records.get(&record.key) {
+            self.tombstones.remove(&(held.record.version.at, record.key.clone()));
+        }
+        if record.is_tombstone() {
+            self.tombstones.insert((record.version.at, record.key.clone()));
+        }
+        let previous = self.records.insert(record.key.clone(), Held { record, size });
         self.bytes -= previous.as_ref().map_or(0, |held| held.size);
         Ok(previous.map(|held| held.record))
+    }
+
+    /// Forgets a key: there is no current record of it any more.
+    pub(super) fn remove(&mut self, key: &RecordKey) -> Option<Arc<Record>> {
+        let held = self.records.remove(key)?;
+        self.bytes -= held.size;
+        self.tombstones.remove(&(held.record.version.at, key.clone()));
+        if let Ok(id) = current_id(key) {
+            self.ranges.remove(&id);
+        }
+        Some(held.record)
+    }
+
+    /// Keeps a change that lost. False if it is kept already.
+    pub(super) fn insert_lost(&mut self, record: Arc<Record>) -> Result<bool, WireError> {
+        let of = (record.key.clone(), record.version);
+        if self.lost.contains_key(&of) {
+            return Ok(false);
+        }
+        self.ranges.insert(lost_id(&of.0, of.1)?, element(Kind::Lost, record.clone())?);
+        self.lost_by_age.insert((of.1, of.0.clone()));
+        self.lost.insert(of, record);
+        Ok(true)
+    }
+
+    /// Lets go of what lost and is one too many: the oldest of `key` beyond `per_key`, and the
+    /// oldest of all beyond `total`. What is left is the same in whatever order they came, so
+    /// nodes that heard of the same changes keep the same ones.
+    pub(super) fn trim_lost(
+        &mut self,
+        key: &RecordKey,
+        per_key: usize,
+        total: usize,
+    ) -> Vec<(RecordKey, Version)> {
+        let versions: Vec<Version> = self.lost_of(key).map(|record| record.version).collect();
+        let surplus = versions.len().saturating_sub(per_key);
+        let mut gone: Vec<(RecordKey, Version)> =
+            versions.into_iter().take(surplus).map(|version| (key.clone(), version)).collect();
+        gone.retain(|of| self.remove_lost(of));
+        while self.lost.len() > total
+            && let Some((version, key)) = self.lost_by_age.first().cloned()
+        {
+            self.remove_lost(&(key.clone(), version));
+            gone.push((key, version));
+        }
+        gone
+    }
+
+    fn remove_lost(&mut self, of: &(RecordKey, Version)) -> bool {
+        if let Ok(id) = lost_id(&of.0, of.1) {
+            self.ranges.remove(&id);
+        }
+        self.lost_by_age.remove(&(of.1, of.0.clone()));
+        self.lost.remove(of).is_some()
     }
 
     pub(super) fn get(&self, key: &RecordKey) -> Option<&Arc<Record>> {
@@ -92,6 +149,51 @@ impl Set {
         self.records.values().map(|held| &held.record)
     }
 
+    /// The nodes' records of themselves.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Record>> {
+        let from = RecordKey::Member(NodeId::from_bytes([0; 32]));
+        self.records
+            .range(from..)
+            .take_while(|(key, _)| matches!(key, RecordKey::Member(_)))
+            .map(|(_, held)| &held.record)
+    }
+
+    /// When the oldest tombstone was written.
+    pub(super) fn oldest_tombstone(&self) -> Option<Hlc> {
+        self.tombstones.first().map(|(at, _)| *at)
+    }
+
+    /// The keys of the tombstones that were written up to then.
+    pub(super) fn tombstones_through(&self, through: UnixMillis) -> Vec<RecordKey> {
+        let old = self.tombstones.iter().take_while(|(at, _)| at.millis <= through.0);
+        old.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// The changes of a key that lost, the oldest first.
+    pub(super) fn lost_of(&self, key: &RecordKey) -> impl Iterator<Item = &Arc<Record>> + use<'_> {
+        let from = (key.clone(), Version::LEAST);
+        let to = (key.clone(), Version::GREATEST);
+        self.lost.range(from..=to).map(|(_, record)| record)
+    }
+
+    /// Every change that lost.
+    pub(super) fn lost(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.lost.values()
+    }
+
+    pub(super) fn has_lost(&self, key: &RecordKey, version: Version) -> bool {
+        self.lost.contains_key(&(key.clone(), version))
+    }
+
+    /// The oldest change that lost and is kept.
+    pub(super) fn oldest_lost(&self) -> Option<Version> {
+        self.lost_by_age.first().map(|(version, _)| *version)
+    }
+
+    pub(super) fn lost_len(&self) -> usize {
+        self.lost.len()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -100,46 +202,7 @@ impl Set {
         self.bytes
     }
 
-    /// What is held in one bucket: key, version, and the bytes that both take.
-    pub(super) fn lines(&self, bucket: u8) -> impl Iterator<Item = (&RecordKey, Version, usize)> {
-        self.buckets
-            .get(usize::from(bucket))
-            .into_iter()
-            .flat_map(|bucket| &bucket.lines)
-            .map(|(key, line)| (key, line.version, line.written.len()))
-    }
-
     pub(super) fn root(&mut self) -> [u8; 32] {
-        if let Some(root) = self.root {
-            return root;
-        }
-        let hashes: Vec<[u8; 32]> = self.buckets.iter_mut().map(Bucket::hash).collect();
-        let root = *Digest::of(&hashes.concat()).as_bytes();
-        self.root = Some(root);
-        root
-    }
-
-    /// The hash of each bucket, shortened.
-    pub(super) fn bucket_hashes(&mut self) -> Vec<u64> {
-        let short =
-            |hash: [u8; 32]| hash.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
-        self.buckets.iter_mut().map(|bucket| short(bucket.hash())).collect()
-    }
-}
-
-impl Bucket {
-    fn hash(&mut self) -> [u8; 32] {
-        if let Some(hash) = self.hash {
-            return hash;
-        }
-        // Each line says how long it is: no two different buckets give the same bytes.
-        let mut bytes = Vec::new();
-        for line in self.lines.values() {
-            bytes.extend_from_slice(&(line.written.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(&line.written);
-        }
-        let hash = *Digest::of(&bytes).as_bytes();
-        self.hash = Some(hash);
-        hash
+        self.ranges.root()
     }
 }

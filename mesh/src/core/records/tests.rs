@@ -1,9 +1,11 @@
+mod neighbours;
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use wattle_contracts::control::BucketVersions;
+use wattle_contracts::control::{ElementRange, RangeHashes, RangeTags};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{App, RecordBody};
+use wattle_contracts::record::{App, Version};
 use wattle_contracts::wire;
 
 use super::*;
@@ -33,6 +35,14 @@ fn record(writer: u8, app: u16, millis: u64) -> Record {
     Record::sign(&key(writer), about(app), at, body).unwrap()
 }
 
+fn push(current: Vec<Record>) -> RecordMessage {
+    RecordMessage::Push { current, lost: vec![] }
+}
+
+fn push_lost(lost: Vec<Record>) -> RecordMessage {
+    RecordMessage::Push { current: vec![], lost }
+}
+
 fn rng() -> SmallRng {
     SmallRng::seed_from_u64(3)
 }
@@ -41,8 +51,13 @@ fn empty(limits: Limits) -> Records {
     Records::load(node(0), limits, [], &mut Vec::new())
 }
 
+fn stored(record: Record) -> Stored {
+    Stored { record, is_lost: false, is_verified: false }
+}
+
 fn holding(me: u8, records: impl IntoIterator<Item = Record>) -> Records {
     let mut out = Vec::new();
+    let records = records.into_iter().map(stored);
     let records = Records::load(node(me), Limits::default(), records, &mut out);
     assert!(out.is_empty(), "{out:?}");
     records
@@ -100,9 +115,9 @@ fn exchange(here: &mut Records, there: &mut Records, now: Time) -> bool {
         for output in out {
             match output {
                 Output::Send { message, .. } => wire.push((!to_here, message)),
-                Output::Changed { .. } => changed = true,
+                Output::Changed { .. } | Output::Lost { .. } => changed = true,
                 Output::Persist(_) => {}
-                Output::Refused { .. } => panic!("{output:?}"),
+                _ => panic!("{output:?}"),
             }
         }
     }
@@ -122,6 +137,10 @@ fn newest_of(lists: &[&Vec<Record>]) -> BTreeMap<RecordKey, Version> {
         *known = record.version.max(*known);
     }
     newest
+}
+
+fn lost(records: &Records, app: u16) -> Vec<Version> {
+    records.lost_of(&about(app)).map(|record| record.version).collect()
 }
 
 fn versions(records: &Records) -> BTreeMap<RecordKey, Version> {
@@ -159,14 +178,26 @@ proptest! {
             let by = order.index(turned.len());
             turned.rotate_left(by);
         }
-        let (mut one, mut other) = (holding(1, list.clone()), empty(Limits::default()));
-        for record in turned {
-            hear(&mut other, RecordMessage::Push(vec![record]));
+        let (mut one, mut other) = (empty(Limits::default()), empty(Limits::default()));
+        for record in list.clone() {
+            hear(&mut one, push(vec![record]));
         }
+        for record in turned {
+            hear(&mut other, push(vec![record]));
+        }
+        prop_assert_eq!(versions(&one), versions(&other));
+        // In between, one of them may have taken a replaced record for one that lost.
+        let differed = one.root() != other.root();
+        prop_assert_eq!(exchange(&mut one, &mut other, Time::ZERO), differed);
         prop_assert_eq!(one.root(), other.root());
         // The cached hashes are those of a set loaded anew.
-        let stored: Vec<Record> = other.iter().map(|record| Record::clone(record)).collect();
-        prop_assert_eq!(holding(9, stored).root(), other.root());
+        let with = |is_lost| move |record: &Arc<Record>| {
+            Stored { record: Record::clone(record), is_lost, is_verified: true }
+        };
+        let all = other.iter().map(with(false)).chain(other.lost().map(with(true)));
+        let all: Vec<Stored> = all.collect();
+        let mut again = Records::load(node(9), Limits::default(), all, &mut Vec::new());
+        prop_assert_eq!(again.root(), other.root());
     }
 }
 
@@ -174,30 +205,29 @@ proptest! {
 fn a_new_record_is_persisted_then_pushed_and_an_old_one_is_not_pushed_again() {
     let mut records = empty(Limits::default());
     for peer in 1..=9 {
-        records.peer_up(node(peer), &mut Vec::new());
+        records.peer_up(Time::ZERO, node(peer), &mut Vec::new());
     }
-    let out = hear(&mut records, RecordMessage::Push(vec![record(1, 1, 0)]));
+    let out = hear(&mut records, push(vec![record(1, 1, 0)]));
     assert!(matches!(out[0], Output::Persist(_)));
     assert!(matches!(&out[1], Output::Changed { previous: None, .. }));
     let to: BTreeSet<NodeId> = sent(&out).into_iter().map(|(to, _)| to).collect();
     assert_eq!(to.len(), 3);
     assert!(!to.contains(&node(7)), "not to where it came from");
-    assert!(hear(&mut records, RecordMessage::Push(vec![record(1, 1, 0)])).is_empty());
+    assert!(hear(&mut records, push(vec![record(1, 1, 0)])).is_empty());
 }
 
 #[test]
 fn who_pushes_an_old_record_is_told_the_new_one() {
     let new = record(1, 1, 8);
     let mut records = holding(1, [new.clone()]);
-    let out = hear(&mut records, RecordMessage::Push(vec![record(2, 1, 4)]));
-    assert_eq!(sent(&out), [(node(7), &RecordMessage::Push(vec![new]))]);
-    assert_eq!(out.len(), 1);
+    let out = hear(&mut records, push(vec![record(2, 1, 4)]));
+    assert!(sent(&out).contains(&(node(7), &push(vec![new]))));
 }
 
 #[test]
 fn a_tombstone_beats_what_a_node_that_was_away_brings_back() {
     let mut records = holding(1, [record(1, 1, 7)]);
-    hear(&mut records, RecordMessage::Push(vec![record(1, 1, 0)]));
+    hear(&mut records, push(vec![record(1, 1, 0)]));
     assert!(records.get(&about(1)).unwrap().is_tombstone());
 }
 
@@ -206,7 +236,7 @@ fn a_record_that_its_writer_did_not_sign_is_refused_and_the_rest_of_the_message_
     let mut forged = record(1, 1, 0);
     forged.version.writer = NodeId::from_bytes(key(2).public());
     let mut records = empty(Limits::default());
-    let out = hear(&mut records, RecordMessage::Push(vec![forged, record(1, 2, 0)]));
+    let out = hear(&mut records, push(vec![forged, record(1, 2, 0)]));
     assert!(matches!(refusals(&out)[..], [Refusal::Record(RecordError::BadSignature(_))]));
     assert!(records.get(&about(1)).is_none() && records.get(&about(2)).is_some());
 }
@@ -214,51 +244,51 @@ fn a_record_that_its_writer_did_not_sign_is_refused_and_the_rest_of_the_message_
 #[test]
 fn a_record_from_the_future_is_reported_once_and_taken_when_its_time_has_come() {
     let mut records = empty(Limits::default());
-    records.peer_up(node(3), &mut Vec::new());
+    records.peer_up(Time::ZERO, node(3), &mut Vec::new());
     let future = record(1, 1, 100_000);
-    let out = hear(&mut records, RecordMessage::Push(vec![future.clone()]));
+    let out = hear(&mut records, push(vec![future.clone()]));
     assert!(matches!(refusals(&out)[..], [Refusal::TooFarAhead { .. }]));
     assert_eq!(out.len(), 1);
-    assert!(hear(&mut records, RecordMessage::Push(vec![future.clone()])).is_empty());
+    assert!(hear(&mut records, push(vec![future.clone()])).is_empty());
     assert_eq!(records.held_back().count(), 1);
     assert!(records.get(&about(1)).is_none());
     let mut out = Vec::new();
     let later = UnixMillis(WALL.0 + 50_000);
     records.tick(Time::ZERO.plus(Duration::from_secs(50)), later, &mut rng(), &mut out);
+    out.retain(|output| !matches!(output, Output::Declare { .. }));
     assert_eq!(**records.get(&about(1)).unwrap(), future);
     assert!(matches!(out[0], Output::Persist(_)));
     assert_eq!(records.held_back().count(), 0);
     // What this node writes now is after it.
-    assert!(records.stamp(later) > future.version.at);
+    let own = records.sign(later, &key(1), about(9), RecordBody::Tombstone).unwrap();
+    assert!(own.version.at > future.version.at);
 }
 
 #[test]
 fn what_is_held_back_is_bounded_and_does_not_move_the_clock() {
     let mut records = empty(Limits::default());
     let flood = (0..300).map(|app| record(1, app, 80_000_000_000)).collect();
-    let out = hear(&mut records, RecordMessage::Push(flood));
+    let out = hear(&mut records, push(flood));
     assert_eq!(refusals(&out).len(), 300);
     assert_eq!(records.held_back().count(), MAX_HELD_BACK);
     assert_eq!(records.size().0, 0);
-    assert_eq!(records.stamp(WALL), Hlc { millis: WALL.0, counter: 0 });
+    let own = records.sign(WALL, &key(1), about(9), RecordBody::Tombstone).unwrap();
+    assert_eq!(own.version.at, Hlc { millis: WALL.0, counter: 0 });
 }
 
 #[test]
 fn a_full_node_refuses_new_keys_but_takes_changes_and_deletes() {
     let mut records = empty(Limits { records: 2, ..Limits::default() });
-    let out = hear(
-        &mut records,
-        RecordMessage::Push(vec![record(1, 1, 0), record(1, 2, 0), record(1, 3, 0)]),
-    );
+    let out = hear(&mut records, push(vec![record(1, 1, 0), record(1, 2, 0), record(1, 3, 0)]));
     assert!(matches!(refusals(&out)[..], [Refusal::Full { records: 2, .. }]));
-    let out = hear(&mut records, RecordMessage::Push(vec![record(1, 1, 4), record(1, 2, 7)]));
+    let out = hear(&mut records, push(vec![record(1, 1, 4), record(1, 2, 7)]));
     assert!(refusals(&out).is_empty());
     let (_, bytes) = records.size();
     let sum: usize = records.iter().map(|record| set::size(record).unwrap()).sum();
     assert_eq!(bytes, sum);
     let mut full = empty(Limits { bytes: 300, ..Limits::default() });
     let many = (0..9).map(|app| record(1, app, 0)).collect();
-    hear(&mut full, RecordMessage::Push(many));
+    hear(&mut full, push(many));
     assert!(full.size().1 <= 300 && full.size().0 >= 1);
 }
 
@@ -270,8 +300,8 @@ fn two_records_with_one_version_end_alike_everywhere() {
     let other = Record::sign(&key(1), about(1), at, RecordBody::Tombstone).unwrap();
     let end = |first: &Record, second: &Record| {
         let mut records = empty(Limits::default());
-        hear(&mut records, RecordMessage::Push(vec![first.clone()]));
-        let out = hear(&mut records, RecordMessage::Push(vec![second.clone()]));
+        hear(&mut records, push(vec![first.clone()]));
+        let out = hear(&mut records, push(vec![second.clone()]));
         assert!(matches!(refusals(&out)[..], [Refusal::Ambiguous { .. }]));
         records.get(&about(1)).unwrap().body.clone()
     };
@@ -280,47 +310,103 @@ fn two_records_with_one_version_end_alike_everywhere() {
 
 #[test]
 fn messages_that_make_no_sense_change_nothing() {
-    let listed =
-        |bucket, key| BucketVersions { bucket, versions: vec![(key, record(1, 1, 0).version)] };
-    let right = set::bucket_of(&about(1)).unwrap();
+    let range = |digits, path| ElementRange { digits, path };
+    let hashes = |range| RangeHashes { range, parts: [[7; 16]; 16] };
+    let tags = |range| RangeTags { range, tags: vec![[7; 8]] };
     let mut records = holding(1, [record(1, 1, 0)]);
     let root = records.root();
     for message in [
-        RecordMessage::Buckets(vec![0; 255]),
-        RecordMessage::Versions(vec![listed(right.wrapping_add(1), about(1))]),
-        RecordMessage::Versions(vec![listed(right, about(1)), listed(right, about(1))]),
+        RecordMessage::Ranges(vec![hashes(range(16, 0))]),
+        RecordMessage::Ranges(vec![hashes(range(1, 1))]),
+        RecordMessage::Ranges(vec![hashes(range(0, 0)), hashes(range(1, 1 << 60))]),
+        RecordMessage::Tags { salt: 1, ranges: vec![tags(range(255, 0))] },
+        RecordMessage::Tags { salt: 1, ranges: vec![tags(range(0, 0)), tags(range(0, 0))] },
+        RecordMessage::Differ { salt: 1, lines: vec![], unknown: vec![tags(range(200, 3))] },
     ] {
         let out = hear(&mut records, message);
         assert!(matches!(refusals(&out)[..], [Refusal::Malformed(_)]), "{out:?}");
         assert!(sent(&out).is_empty());
     }
-    assert!(hear(&mut records, RecordMessage::Want(vec![about(9)])).is_empty());
+    let nobody = set::current_id(&about(9)).unwrap();
+    assert!(hear(&mut records, RecordMessage::Want(vec![nobody])).is_empty());
+    assert!(hear(&mut records, RecordMessage::Gone(vec![nobody])).is_empty());
     assert!(hear(&mut records, RecordMessage::Root(root)).is_empty());
 }
 
 #[test]
 fn a_record_is_asked_for_once_at_a_time() {
-    let theirs = holding(2, [record(1, 1, 0)]);
-    let bucket = set::bucket_of(&about(1)).unwrap();
-    let versions: Vec<_> = theirs.iter().map(|r| (r.key.clone(), r.version)).collect();
-    let message = RecordMessage::Versions(vec![BucketVersions { bucket, versions }]);
+    let theirs = record(1, 1, 0);
+    let id = set::current_id(&about(1)).unwrap();
+    let lines = vec![(id, theirs.version.at)];
+    let message = RecordMessage::Differ { salt: 0, lines, unknown: vec![] };
     let mut records = empty(Limits::default());
     let out = hear(&mut records, message.clone());
-    assert_eq!(sent(&out), [(node(7), &RecordMessage::Want(vec![about(1)]))]);
+    assert_eq!(sent(&out), [(node(7), &RecordMessage::Want(vec![id]))]);
     assert!(hear(&mut records, message.clone()).is_empty());
     let mut out = Vec::new();
     let later = Time::ZERO.plus(PATIENCE);
     records.handle(later, WALL, node(8), message, &mut rng(), &mut out);
-    assert_eq!(sent(&out), [(node(8), &RecordMessage::Want(vec![about(1)]))]);
+    assert_eq!(sent(&out), [(node(8), &RecordMessage::Want(vec![id]))]);
+}
+
+#[test]
+fn a_change_that_lost_against_one_made_at_the_same_time_is_kept_and_one_that_was_replaced_is_not() {
+    let first = record(1, 1, 0);
+    let replaces = |writer, millis, previous: &Record| {
+        let at = Hlc { millis: WALL.0 + millis, counter: 0 };
+        let body = RecordBody::App(Box::new(App::new("app-1".parse().unwrap())));
+        Record::sign_after(&key(writer), about(1), at, Some(previous), body).unwrap()
+    };
+    let (left, right) = (replaces(2, 10, &first), replaces(3, 20, &first));
+    // Whatever comes first, and also where nobody has seen the first one.
+    for order in [[&first, &left, &right], [&right, &left, &first], [&left, &right, &left]] {
+        let mut records = empty(Limits::default());
+        for record in order {
+            hear(&mut records, push(vec![Record::clone(record)]));
+        }
+        assert_eq!(records.get(&about(1)).unwrap().version, right.version);
+        assert_eq!(lost(&records, 1), [left.version]);
+        // A later change that knew the winner leaves the loser in the history.
+        let last = replaces(2, 30, &right);
+        hear(&mut records, push(vec![last.clone(), first.clone()]));
+        assert_eq!(records.get(&about(1)).unwrap().version, last.version);
+        assert_eq!(lost(&records, 1), [left.version]);
+        // Who never saw the two learns of both.
+        let mut other = empty(Limits::default());
+        assert!(exchange(&mut other, &mut records, Time::ZERO));
+        assert_eq!((lost(&other, 1), other.root()), (vec![left.version], records.root()));
+    }
+}
+
+#[test]
+fn the_history_is_bounded_and_the_same_in_whatever_order_it_came() {
+    let limits = Limits { history: 10, history_per_key: 3, ..Limits::default() };
+    let mut list: Vec<Record> =
+        (0..60).map(|n| record(n as u8 + 1, n % 6, 4 * u64::from(n))).collect();
+    let mut end = |turn: usize| {
+        list.rotate_left(turn);
+        let mut records = empty(limits);
+        for record in &list {
+            hear(&mut records, push(vec![record.clone()]));
+        }
+        let kept: Vec<usize> = (0..6).map(|app| lost(&records, app).len()).collect();
+        assert!(kept.iter().all(|kept| *kept <= 3) && kept.iter().sum::<usize>() == 10, "{kept:?}");
+        records.root()
+    };
+    let first = end(0);
+    for turn in [1, 7, 22, 13] {
+        assert_eq!(end(turn), first);
+    }
 }
 
 #[test]
 fn answers_are_cut_and_the_next_rounds_bring_the_rest() {
     let limits = Limits { message_bytes: 2000, answer_bytes: 6000, ..Limits::default() };
-    let ours = (0..150).map(|app| record(1, app, 0));
+    let ours = (0..150).map(|app| stored(record(1, app, 0)));
     let mut here = Records::load(node(1), limits, ours, &mut Vec::new());
     let mut there = Records::load(node(2), limits, [], &mut Vec::new());
-    let out = hear(&mut here, RecordMessage::Want((0..150).map(about).collect()));
+    let all = (0..150).map(|app| set::current_id(&about(app)).unwrap()).collect();
+    let out = hear(&mut here, RecordMessage::Want(all));
     let lengths: Vec<usize> =
         sent(&out).iter().map(|(_, message)| wire::encode(message).unwrap().len()).collect();
     assert!(lengths.iter().all(|length| *length <= 2100), "{lengths:?}");
@@ -341,7 +427,8 @@ fn a_damaged_record_in_the_store_is_reported_and_comes_back_from_a_peer() {
     let mut damaged = record(1, 1, 0);
     damaged.version.at.counter += 1;
     let mut out = Vec::new();
-    let mut here = Records::load(node(1), Limits::default(), [damaged, record(1, 2, 0)], &mut out);
+    let on_disk = [damaged, record(1, 2, 0)].map(stored);
+    let mut here = Records::load(node(1), Limits::default(), on_disk, &mut out);
     assert!(matches!(refusals(&out)[..], [Refusal::Record(RecordError::BadSignature(_))]));
     assert_eq!(here.size().0, 1);
     let mut there = holding(2, [record(1, 1, 0)]);
@@ -354,9 +441,8 @@ fn a_local_record_must_be_newer_than_what_is_known() {
     let mut records = holding(1, [record(9, 1, 500)]);
     let mut put = |record| records.put(Time::ZERO, WALL, record, &mut rng(), &mut Vec::new());
     assert!(matches!(put(record(1, 1, 400)), Err(Refusal::Older { .. })));
-    let at = records.stamp(WALL);
-    assert!(at > record(9, 1, 500).version.at);
-    let mine = Record::sign(&key(1), about(1), at, RecordBody::Tombstone).unwrap();
+    let mine = records.sign(WALL, &key(1), about(1), RecordBody::Tombstone).unwrap();
+    assert!(mine.version.at > record(9, 1, 500).version.at && mine.knew(record(9, 1, 500).version));
     let mut out = Vec::new();
     records.put(Time::ZERO, WALL, mine, &mut rng(), &mut out).unwrap();
     assert!(matches!(&out[1], Output::Changed { previous: Some(_), .. }));
@@ -366,7 +452,7 @@ fn a_local_record_must_be_newer_than_what_is_known() {
 fn an_idle_round_is_one_short_message() {
     let mut records = holding(1, (0..50).map(|app| record(1, app, 0)));
     for peer in 2..9 {
-        records.peer_up(node(peer), &mut Vec::new());
+        records.peer_up(Time::ZERO, node(peer), &mut Vec::new());
     }
     let mut rng = rng();
     let (mut now, mut bytes) = (Time::ZERO, 0);
@@ -374,6 +460,8 @@ fn an_idle_round_is_one_short_message() {
         now = now.max(records.wake_at());
         let mut out = Vec::new();
         records.tick(now, WALL, &mut rng, &mut out);
+        // What this node wants to say of itself is not said here.
+        out.retain(|output| !matches!(output, Output::Declare { .. }));
         bytes += sent(&out).iter().map(|(_, m)| wire::encode(m).unwrap().len()).sum::<usize>();
         assert_eq!(out.len(), 1);
     }

@@ -161,6 +161,10 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("relays_refused", mesh.relays_refused),
         ("records_taken", mesh.records_taken),
         ("records_refused", mesh.records_refused),
+        ("records_held_back", mesh.records_held_back),
+        ("records_ignored", mesh.records_ignored),
+        ("records_lost", mesh.records_lost),
+        ("records_damaged", mesh.records_damaged),
         ("artifacts_served", mesh.artifacts_served),
         ("artifacts_fetched", mesh.artifacts_fetched),
     ];

@@ -1,0 +1,77 @@
+//! What records are about.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigKey, LinkKey};
+use crate::id::{AppName, NodeId};
+
+/// What a record is about. One key has one current record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum RecordKey {
+    /// An app.
+    App(AppName),
+    /// Where one import goes, whatever its app says.
+    Link(Box<LinkKey>),
+    /// One configuration value, whatever its app says.
+    Config(ConfigKey),
+    /// That a node takes part.
+    Member(NodeId),
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordKey::App(name) => write!(f, "app/{name}"),
+            RecordKey::Link(key) => write!(f, "link/{key}"),
+            RecordKey::Config(key) => write!(f, "config/{key}"),
+            RecordKey::Member(node) => write!(f, "member/{node}"),
+        }
+    }
+}
+
+/// Why a text is not the key of a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not the key of a record: {why}")]
+pub struct RecordKeyError {
+    text: String,
+    why: String,
+}
+
+impl FromStr for RecordKey {
+    type Err = RecordKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = |why: String| RecordKeyError { text: text.into(), why };
+        let key = match text.split_once('/') {
+            Some(("app", name)) => name.parse().map(Self::App),
+            Some(("link", key)) => key.parse().map(|key| Self::Link(Box::new(key))),
+            Some(("config", key)) => key.parse().map(Self::Config),
+            Some(("member", node)) => node.parse().map(Self::Member),
+            _ => return Err(error("a key starts with app/, link/, config/ or member/".into())),
+        };
+        key.map_err(|why| error(why.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_text_form_and_other_text_is_refused() {
+        for key in [
+            RecordKey::App("shop".parse().unwrap()),
+            RecordKey::Member(NodeId::from_bytes([7; 32])),
+        ] {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+        for text in ["", "shop", "app/", "app/A B", "link/x", "config/x", "member/x"] {
+            let error = text.parse::<RecordKey>().unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How news travels.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand::Rng;
+use rand::seq::index;
+use wattle_contracts::control::{ElementId, RecordMessage};
+use wattle_contracts::id::NodeId;
+use wattle_contracts::record::Record;
+
+use super::cut::cut;
+use super::ranges::{Element, Kind};
+use super::{FEW, HURRIED, HURRY, Output, REPEATS, RUMOUR_BYTES, Records, set};
+use crate::core::time::Time;
+
+/// Up to `count` different peers, without `except`, each as likely as the others.
+pub(super) fn sample(
+    peers: &BTreeSet<NodeId>,
+    except: Option<NodeId>,
+    count: usize,
+    rng: &mut impl Rng,
+) -> Vec<NodeId> {
+    let others: Vec<NodeId> = peers.iter().copied().filter(|peer| Some(*peer) != except).collect();
+    index::sample(rng, others.len(), count.min(others.len()))
+        .into_iter()
+        .filter_map(|at| others.get(at).copied())
+        .collect()
+}
+
+impl Records {
+    /// Passes news on, to peers that are not known to have it.
+    pub(super) fn spread(
+        &mut self,
+        now: Time,
+        news: &[ElementId],
+        from: Option<NodeId>,
+        rng: &mut impl Rng,
+        out: &mut Vec<Output>,
+    ) {
+        if news.is_empty() {
+            return;
+        }
+        self.fruitless = 0;
+        let bytes = self.bytes_of(news.iter());
+        if bytes > RUMOUR_BYTES && news.len() > 1 {
+            return;
+        }
+        // Much at once is what a cut has held up: then it comes in on all sides at once. And of what
+        // lost, most nodes learn by themselves, when they hear of what won.
+        let is_urgent = |id| self.set.ranges.get(id).is_some_and(|e| e.kind == Kind::Current);
+        if news.len() > FEW || !news.iter().any(is_urgent) {
+            for to in sample(&self.peers, from, 1, rng) {
+                self.send(to, news.iter().copied(), out);
+            }
+            return;
+        }
+        self.hurried = HURRIED;
+        self.next_round = self.next_round.min(now.plus(HURRY));
+        for to in sample(&self.peers, from, self.limits.fanout, rng) {
+            self.send(to, news.iter().copied(), out);
+        }
+        if self.bytes_of(self.rumours.keys()) + bytes <= RUMOUR_BYTES {
+            self.rumours.extend(news.iter().map(|id| (*id, REPEATS)));
+        }
+    }
+
+    /// Tells the rumours of the last rounds to one more peer. False if there are none.
+    pub(super) fn repeat_rumours(&mut self, rng: &mut impl Rng, out: &mut Vec<Output>) -> bool {
+        if self.rumours.is_empty() {
+            return false;
+        }
+        let told: Vec<ElementId> = self.rumours.keys().copied().collect();
+        for to in sample(&self.peers, None, 1, rng) {
+            self.send(to, told.iter().copied(), out);
+        }
+        self.rumours.retain(|_, left| {
+            *left = left.saturating_sub(1);
+            *left > 0
+        });
+        true
+    }
+
+    fn bytes_of<'a>(&self, ids: impl Iterator<Item = &'a ElementId>) -> usize {
+        ids.filter_map(|id| self.set.ranges.get(id)).map(|element| self.cost(element)).sum()
+    }
+
+    /// The bytes of an element's record as it travels.
+    fn cost(&self, element: &Element) -> usize {
+        match element.kind {
+            Kind::Current => self.set.size_of(&element.record.key).unwrap_or(0),
+            Kind::Lost => set::size(&element.record).unwrap_or(0),
+        }
+    }
+
+    /// Sends these elements to a peer, as many as fit into one answer.
+    pub(super) fn send(
+        &self,
+        to: NodeId,
+        ids: impl IntoIterator<Item = ElementId>,
+        out: &mut Vec<Output>,
+    ) {
+        let elements = ids.into_iter().filter_map(|id| self.set.ranges.get(&id));
+        let lists = self.cut(elements, |element| self.cost(element));
+        for list in lists {
+            let of = |kind| {
+                let of_kind = list.iter().filter(move |element| element.kind == kind);
+                of_kind.map(|element| Record::clone(&element.record)).collect()
+            };
+            let message = RecordMessage::Push { current: of(Kind::Current), lost: of(Kind::Lost) };
+            out.push(Output::Send { to, message });
+        }
+    }
+
+    pub(super) fn pushed(
+        &mut self,
+        (now, wall): super::Moment,
+        from: NodeId,
+        current: Vec<Record>,
+        lost: Vec<Record>,
+        rng: &mut impl Rng,
+        out: &mut Vec<Output>,
+    ) {
+        let (mut news, mut newer_here, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for record in current {
+            match self.take(wall, record, &mut newer_here, &mut gone, out) {
+                Ok(taken) => news.extend(taken),
+                Err(reason) => out.push(Output::Refused { from: Some(from), reason }),
+            }
+        }
+        for record in lost {
+            match self.take_lost(wall, Arc::new(record), out) {
+                Ok(taken) => news.extend(taken),
+                Err(reason) => out.push(Output::Refused { from: Some(from), reason }),
+            }
+        }
+        newer_here.sort();
+        newer_here.dedup();
+        self.send(from, newer_here, out);
+        if !gone.is_empty() {
+            out.push(Output::Send { to: from, message: RecordMessage::Gone(gone) });
+        }
+        self.spread(now, &news, Some(from), rng, out);
+    }
+
+    pub(super) fn cut<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        cost: impl Fn(&T) -> usize,
+    ) -> Vec<Vec<T>> {
+        cut(items, cost, self.limits.message_bytes, self.limits.answer_bytes)
+    }
+}

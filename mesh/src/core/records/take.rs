@@ -1,0 +1,224 @@
+//! Whether a record is taken, and what becomes of the one whose place it takes.
+
+use std::sync::Arc;
+
+use rand::Rng;
+use wattle_contracts::control::ElementId;
+use wattle_contracts::record::{Record, RecordBody, RecordError, RecordKey, Version};
+use wattle_contracts::trust::UnixMillis;
+
+use super::{MAX_HELD_BACK, Moment, Output, Records, Refusal, Write, set};
+use crate::core::clock;
+
+impl Records {
+    /// Takes a record that a peer holds for current. Gives back what is new by it: nothing for
+    /// what is known already. Where this node knows better, that goes into `newer_here` or `gone`.
+    pub(super) fn take(
+        &mut self,
+        wall: UnixMillis,
+        record: Record,
+        newer_here: &mut Vec<ElementId>,
+        gone: &mut Vec<ElementId>,
+        out: &mut Vec<Output>,
+    ) -> Result<Vec<ElementId>, Refusal> {
+        let version = record.version;
+        if self.is_held_back(&record.key, version) {
+            return Ok(Vec::new());
+        }
+        let id = set::current_id(&record.key).map_err(RecordError::from)?;
+        match self.set.get(&record.key).cloned() {
+            Some(known) if known.version > version => {
+                newer_here.push(id);
+                if known.knew(version) || self.set.has_lost(&record.key, version) {
+                    return Ok(Vec::new());
+                }
+                // Its writer did not know the one that is current, nor the other way round: it
+                // was made at the same time, and has lost.
+                self.take_lost(wall, Arc::new(record), out)
+            }
+            Some(known) if known.version == version => {
+                if known.digest() == record.digest() {
+                    return Ok(Vec::new());
+                }
+                self.settle_ambiguous(wall, &known, record, out)
+            }
+            None if self.is_below_horizon(version) => {
+                record.verify()?;
+                gone.push(id);
+                match record.is_tombstone() {
+                    true => Ok(Vec::new()),
+                    false => Err(self.below_horizon(record.key)),
+                }
+            }
+            _ => {
+                let news = self.accept(wall, record, out)?;
+                // Who sent the winner may not have heard of the one that lost.
+                newer_here.extend(news.iter().copied().filter(|new| *new != id));
+                Ok(news)
+            }
+        }
+    }
+
+    /// One version, two records: every node keeps the one with the higher digest, and says so.
+    fn settle_ambiguous(
+        &mut self,
+        wall: UnixMillis,
+        known: &Record,
+        other: Record,
+        out: &mut Vec<Output>,
+    ) -> Result<Vec<ElementId>, Refusal> {
+        let key = other.key.clone();
+        let digests = (other.digest(), known.digest());
+        if let (Ok(other_digest), Ok(known_digest)) = digests
+            && other_digest > known_digest
+        {
+            self.accept(wall, other, out)?;
+        }
+        Err(Refusal::Ambiguous { key })
+    }
+
+    /// Checks a record and makes it current. The caller has seen that none newer is known. Gives
+    /// back the names of what is new: the record, and a change that lost against it.
+    pub(super) fn accept(
+        &mut self,
+        wall: UnixMillis,
+        record: Record,
+        out: &mut Vec<Output>,
+    ) -> Result<Vec<ElementId>, Refusal> {
+        record.verify()?;
+        if let Err(why) = clock::check(wall, record.version.at) {
+            let key = record.key.clone();
+            self.hold_back(record);
+            return Err(Refusal::TooFarAhead { key, why });
+        }
+        let size = set::size(&record).map_err(RecordError::from)?;
+        if !self.has_room_for(&record, size) {
+            let (records, bytes) = self.size();
+            return Err(Refusal::Full { key: record.key, records, bytes });
+        }
+        let id = set::current_id(&record.key).map_err(RecordError::from)?;
+        if self.set.ranges.get(&id).is_some_and(|other| other.record.key != record.key) {
+            return Err(Refusal::Malformed("a key with the hash of another"));
+        }
+        let (key, record) = (record.key.clone(), Arc::new(record));
+        let mut news = Vec::new();
+        // Before the record itself: a crash between the two must not lose the one that lost.
+        if let Some(loser) = self.set.get(&key).cloned()
+            && !record.knew(loser.version)
+        {
+            match self.keep_lost(loser, out) {
+                Ok(lost) => news.extend(lost),
+                Err(reason) => out.push(Output::Refused { from: None, reason }),
+            }
+        }
+        let previous = self.set.insert(record.clone()).map_err(RecordError::from)?;
+        // It was checked just now to be near enough.
+        let _ = self.clock.observe(wall, record.version.at);
+        self.wanted.remove(&id);
+        self.changes = self.changes.wrapping_add(1);
+        out.push(Output::Persist(Write::Current(record)));
+        self.note_horizon(&key, out);
+        out.push(Output::Changed { key, previous });
+        news.push(id);
+        Ok(news)
+    }
+
+    /// Takes a change that lost, from a peer.
+    pub(super) fn take_lost(
+        &mut self,
+        wall: UnixMillis,
+        record: Arc<Record>,
+        out: &mut Vec<Output>,
+    ) -> Result<Vec<ElementId>, Refusal> {
+        if self.set.has_lost(&record.key, record.version) {
+            return Ok(Vec::new());
+        }
+        record.verify()?;
+        if let Err(why) = clock::check(wall, record.version.at) {
+            return Err(Refusal::TooFarAhead { key: record.key.clone(), why });
+        }
+        self.keep_lost(record, out)
+    }
+
+    /// Keeps a change that lost, as long as it is among the latest.
+    pub(super) fn keep_lost(
+        &mut self,
+        record: Arc<Record>,
+        out: &mut Vec<Output>,
+    ) -> Result<Vec<ElementId>, Refusal> {
+        let (key, version) = (record.key.clone(), record.version);
+        // What nodes say of themselves is nobody's edit.
+        if matches!(record.body, RecordBody::Member(_)) {
+            return Ok(Vec::new());
+        }
+        let size = set::size(&record).map_err(RecordError::from)?;
+        if size > set::MAX_LOST_BYTES {
+            return Err(Refusal::LostTooLarge { key, size });
+        }
+        let is_full = self.set.lost_len() >= self.limits.history;
+        if is_full && self.set.oldest_lost().is_some_and(|oldest| version < oldest) {
+            return Ok(Vec::new());
+        }
+        let id = set::lost_id(&key, version).map_err(RecordError::from)?;
+        if !self.set.insert_lost(record.clone()).map_err(RecordError::from)? {
+            return Ok(Vec::new());
+        }
+        self.wanted.remove(&id);
+        let gone = self.set.trim_lost(&key, self.limits.history_per_key, self.limits.history);
+        if gone.contains(&(key.clone(), version)) {
+            return Ok(Vec::new());
+        }
+        out.push(Output::Persist(Write::Lost(record)));
+        out.extend(
+            gone.into_iter().map(|(key, version)| Output::Persist(Write::LostGone(key, version))),
+        );
+        out.push(Output::Lost { key, version });
+        Ok(vec![id])
+    }
+
+    fn has_room_for(&self, record: &Record, size: usize) -> bool {
+        let known = self.set.size_of(&record.key);
+        if known.is_some() && record.is_tombstone() {
+            return true;
+        }
+        let bytes = self.set.bytes() - known.unwrap_or(0) + size;
+        bytes <= self.limits.bytes && (known.is_some() || self.set.len() < self.limits.records)
+    }
+
+    pub(super) fn is_held_back(&self, key: &RecordKey, version: Version) -> bool {
+        self.held_back.get(key).is_some_and(|held| held.version == version)
+    }
+
+    /// Of several from the future about one key, the one that is due first is kept.
+    fn hold_back(&mut self, record: Record) {
+        let is_full = self.held_back.len() >= MAX_HELD_BACK;
+        match self.held_back.get_mut(&record.key) {
+            Some(held) if held.version <= record.version => {}
+            Some(held) => *held = record,
+            None if is_full => {}
+            None => {
+                self.held_back.insert(record.key.clone(), record);
+            }
+        }
+    }
+
+    /// Takes the records that were held back and are due.
+    pub(super) fn release(
+        &mut self,
+        (now, wall): Moment,
+        rng: &mut impl Rng,
+        out: &mut Vec<Output>,
+    ) {
+        let is_due = |_: &RecordKey, held: &mut Record| clock::check(wall, held.version.at).is_ok();
+        let due: Vec<Record> =
+            self.held_back.extract_if(.., is_due).map(|(_, record)| record).collect();
+        let mut news = Vec::new();
+        for record in due {
+            match self.take(wall, record, &mut Vec::new(), &mut Vec::new(), out) {
+                Ok(taken) => news.extend(taken),
+                Err(reason) => out.push(Output::Refused { from: None, reason }),
+            }
+        }
+        self.spread(now, &news, None, rng, out);
+    }
+}

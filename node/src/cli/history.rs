@@ -1,0 +1,62 @@
+//! `wattle history`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Result;
+use clap::Args;
+use wattle_contracts::record::RecordKey;
+
+use super::NodeArgs;
+use super::output::{print, print_json, table};
+use crate::api::{Change, HistoryReply};
+
+#[derive(Args)]
+pub(super) struct History {
+    /// What the changes were about: app/NAME, link/… or config/….
+    key: RecordKey,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+impl History {
+    pub(super) async fn run(self) -> Result<()> {
+        // Keys hold nothing that would need escaping.
+        let path = format!("/v1/history/{}", self.key);
+        let reply: HistoryReply = self.node.client().get(&path).await?;
+        if self.node.json {
+            return print_json(&reply);
+        }
+        if reply.current.is_none() && reply.lost.is_empty() && reply.held_back.is_empty() {
+            return print(&format!("nothing is known of {}\n", self.key));
+        }
+        let row = |change: &Change, state: &str| {
+            let what = if change.is_delete { "deleted" } else { "declared" };
+            [time(change.at_millis), change.writer.to_string(), what.to_string(), state.to_string()]
+        };
+        let held = reply.held_back.iter().map(|c| row(c, "from the future: held back until then"));
+        let current = reply.current.iter().map(|change| row(change, "current"));
+        let lost = reply.lost.iter().rev().map(|c| row(c, "lost to one made at the same time"));
+        let rows: Vec<_> = held.chain(current).chain(lost).collect();
+        print(&table(["WHEN", "WRITTEN BY NODE", "WHAT", "STATE"], &rows))
+    }
+}
+
+/// The time in UTC, as in HTTP (RFC 9110).
+fn time(millis: u64) -> String {
+    // Beyond what the format can say, the number is clearer anyway.
+    match millis {
+        0..253_402_300_800_000 => {
+            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis))
+        }
+        _ => format!("{millis} ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_time_is_told_however_far_it_is() {
+        assert_eq!(super::time(1_800_000_000_123), "Fri, 15 Jan 2027 08:00:00 GMT");
+        assert_eq!(super::time(u64::MAX), "18446744073709551615 ms");
+    }
+}

@@ -1,0 +1,194 @@
+//! Records on a disk that fails.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use wattle_contracts::record::{App, Hlc, RecordBody};
+use wattle_mesh::core::records::{Limits, Output, Records};
+
+use super::*;
+
+fn key() -> SigningKey {
+    SigningKey::from_seed([5; 32]).unwrap()
+}
+
+fn record(number: usize) -> Record {
+    let name: wattle_contracts::id::AppName = format!("app-{number}").parse().unwrap();
+    let at = Hlc { millis: 1_800_000_000_000 + number as u64, counter: 0 };
+    let body = RecordBody::App(Box::new(App::new(name.clone())));
+    Record::sign(&key(), RecordKey::App(name), at, body).unwrap()
+}
+
+fn open(path: &Path) -> Result<RecordTable> {
+    Ok(RecordTable::new(Database::open(path)?, &key()))
+}
+
+fn write(path: &Path, records: &[Record]) {
+    let table = open(path).unwrap();
+    table.load().unwrap();
+    for some in records.chunks(1000) {
+        let writes: Vec<Write> =
+            some.iter().map(|record| Write::Current(Arc::new(record.clone()))).collect();
+        table.persist(&writes).unwrap();
+    }
+}
+
+#[test]
+fn what_was_written_is_read_and_what_was_removed_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let (one, two) = (record(1), record(2));
+    write(&path, &[one.clone(), two.clone()]);
+    let table = open(&path).unwrap();
+    table.load().unwrap();
+    let lost = Write::Lost(Arc::new(two.clone()));
+    table.persist(&[lost, Write::Gone(two.key.clone())]).unwrap();
+    let stored = |record, is_lost| Stored { record, is_lost, is_verified: true };
+    let loaded = table.load().unwrap();
+    assert_eq!(loaded.records, [stored(one.clone(), false), stored(two.clone(), true)]);
+    table.persist(&[Write::LostGone(two.key, two.version)]).unwrap();
+    drop(table);
+    assert_eq!(open(&path).unwrap().load().unwrap().records, [stored(one, false)]);
+}
+
+#[test]
+fn a_row_that_this_node_did_not_seal_is_not_taken_on_trust() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    write(&path, &[record(1)]);
+    let database = Database::open(&path).unwrap();
+    let other = RecordTable::new(database.clone(), &SigningKey::from_seed([6; 32]).unwrap());
+    assert!(!other.load().unwrap().records[0].is_verified);
+    // A row under another key, and one that is cut off.
+    database
+        .write_blocking(|transaction| {
+            let mut table = transaction.open_table(Rows::new("records-0"))?;
+            let value = table.get("app/app-1")?.unwrap().value().to_vec();
+            table.insert("app/app-2", value.as_slice())?;
+            table.insert("app/app-3", &value[..10])?;
+            table.insert("app/app-4", &value[..value.len() - 1])?;
+            Ok(())
+        })
+        .unwrap();
+    let loaded = RecordTable::new(database, &key()).load().unwrap();
+    assert_eq!((loaded.records.len(), loaded.damaged.len()), (1, 3));
+    assert!(loaded.damaged[0].starts_with("app/app-2: "), "{:?}", loaded.damaged);
+}
+
+/// What a node holds after it has started on a damaged file, and whether it could.
+fn start(path: &Path, honest: &BTreeMap<RecordKey, Record>) -> Result<(usize, usize), String> {
+    let table = open(path).map_err(|error| format!("{error:#}"))?;
+    let loaded = table.load().map_err(|error| format!("{error:#}"))?;
+    let mut out = Vec::new();
+    let me = wattle_contracts::id::NodeId::from_bytes(key().public());
+    let mut damaged = loaded.damaged.len();
+    let records = Records::load(me, Limits::default(), loaded.records, &mut out);
+    damaged += out.iter().filter(|output| matches!(output, Output::Refused { .. })).count();
+    // Whatever is left is what was written, byte for byte.
+    for held in records.iter() {
+        assert_eq!(Some(held.as_ref()), honest.get(&held.key));
+    }
+    // The node can be told something new, and keeps it.
+    let new = record(1_000_000);
+    table
+        .persist(&[Write::Current(Arc::new(new.clone()))])
+        .map_err(|error| format!("{error:#}"))?;
+    drop(table);
+    let again = open(path).and_then(|table| table.load()).map_err(|error| format!("{error:#}"))?;
+    assert!(again.records.iter().any(|stored| stored.record == new));
+    Ok((records.size().0, damaged))
+}
+
+#[test]
+fn a_flipped_bit_costs_what_it_hit_and_is_told() {
+    const ROWS: usize = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("db"), folder.path().join("copy"));
+    let records: Vec<Record> = (0..ROWS).map(record).collect();
+    write(&path, &records);
+    let honest: BTreeMap<RecordKey, Record> =
+        records.iter().map(|record| (record.key.clone(), record.clone())).collect();
+    let whole = std::fs::read(&path).unwrap();
+    // Where the bit hits the bytes of a record.
+    let mut rng = SmallRng::seed_from_u64(1);
+    for number in 0..20 {
+        let needle = wire::encode(&records[number * 17]).unwrap();
+        let places = whole.windows(needle.len()).enumerate();
+        let places: Vec<usize> =
+            places.filter(|(_, bytes)| *bytes == needle).map(|(at, _)| at).collect();
+        let mut bytes = whole.clone();
+        let within = rng.random_range(0..needle.len());
+        for at in places {
+            bytes[at + within] ^= 1 << rng.random_range(0..8);
+        }
+        std::fs::write(&copy, &bytes).unwrap();
+        assert_eq!(start(&copy, &honest), Ok((ROWS - 1, 1)), "bit in byte {within}");
+    }
+    // Anywhere at all: the node starts with what is left and says what is not, or says why not.
+    let (mut fine, mut hurt, mut refused) = (0, 0, 0);
+    for _ in 0..150 {
+        let mut bytes = whole.clone();
+        let at = rng.random_range(0..bytes.len());
+        bytes[at] ^= 1 << rng.random_range(0..8);
+        std::fs::write(&copy, &bytes).unwrap();
+        match start(&copy, &honest) {
+            Ok((ROWS, 0)) => fine += 1,
+            Ok((left, damaged)) => {
+                assert!(damaged > 0, "byte {at}: {left} are left, and nothing is said");
+                hurt += 1;
+            }
+            Err(why) => {
+                assert!(why.contains("database") || why.contains("records"), "{why}");
+                refused += 1;
+            }
+        }
+    }
+    println!("150 bits anywhere: {fine} harmless, {hurt} told and lived with, {refused} refused");
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_refused_by_name_or_read_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("db"), folder.path().join("copy"));
+    let records: Vec<Record> = (0..400).map(record).collect();
+    write(&path, &records);
+    let honest: BTreeMap<RecordKey, Record> =
+        records.iter().map(|record| (record.key.clone(), record.clone())).collect();
+    let whole = std::fs::read(&path).unwrap();
+    let (mut lived, mut refused) = (0, 0);
+    for share in 0..40 {
+        std::fs::write(&copy, &whole[..whole.len() * share / 40]).unwrap();
+        match start(&copy, &honest) {
+            // Cut to nothing, it is a new one.
+            Ok(_) => lived += 1,
+            Err(why) => {
+                assert!(why.contains("database") || why.contains("records"), "{why}");
+                refused += 1;
+            }
+        }
+    }
+    println!("40 files cut short: {lived} lived with, {refused} refused");
+}
+
+/// `WATTLE_LOAD=100000` measures more.
+#[test]
+fn loading_does_not_check_every_signature_again() {
+    let count = std::env::var("WATTLE_LOAD").ok().and_then(|text| text.parse().ok());
+    let count: usize = count.unwrap_or(2_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    write(&path, &(0..count).map(record).collect::<Vec<_>>());
+    let begun = Instant::now();
+    let table = open(&path).unwrap();
+    let loaded = table.load().unwrap();
+    assert!(loaded.records.iter().all(|stored| stored.is_verified));
+    let read = begun.elapsed();
+    let me = wattle_contracts::id::NodeId::from_bytes(key().public());
+    let mut records = Records::load(me, Limits::default(), loaded.records, &mut Vec::new());
+    records.root();
+    assert_eq!(records.size().0, count);
+    println!("{count} records: read in {read:?}, and hashed after {:?}", begun.elapsed());
+}
