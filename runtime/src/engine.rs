@@ -6,6 +6,7 @@ mod ticker;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use wasmtime::{Config, OptLevel, PoolingAllocationConfig};
 use wattle_contracts::id::Digest;
 
@@ -41,11 +42,14 @@ pub struct EngineConfig {
     pub memory: usize,
     /// Where compiled code is kept between runs; `None` compiles anew each time.
     pub cache: Option<CacheConfig>,
+    /// The threads on which a component goes on after it has begun its HTTP response; `None`
+    /// takes those of its caller.
+    pub work: Option<Handle>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { instances: 1_000, memory: 64 << 20, cache: None }
+        Self { instances: 1_000, memory: 64 << 20, cache: None, work: None }
     }
 }
 
@@ -121,6 +125,7 @@ struct Inner {
     allocator: Allocator,
     memory: usize,
     cache: Option<Cache>,
+    work: Option<Handle>,
     /// Ends with the engine.
     _ticker: Ticker,
 }
@@ -145,8 +150,9 @@ impl Engine {
         };
         let cache = config.cache.map(|cache| Cache::open(cache, &engine)).transpose()?;
         let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
-        let memory = config.memory;
-        Ok(Self { inner: Arc::new(Inner { engine, allocator, memory, cache, _ticker: ticker }) })
+        let (memory, work) = (config.memory, config.work);
+        let inner = Inner { engine, allocator, memory, cache, work, _ticker: ticker };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// How instances get their memory.
@@ -162,6 +168,14 @@ impl Engine {
     /// How many component instances live now; `None` where there is no pool that counts them.
     pub fn live_instances(&self) -> Option<u64> {
         self.inner.engine.pooling_allocator_metrics().map(|metrics| metrics.component_instances())
+    }
+
+    /// Runs what a component still does when its caller has been answered.
+    pub(crate) fn go_on(&self, rest: impl Future<Output = ()> + Send + 'static) {
+        match &self.inner.work {
+            Some(work) => work.spawn(rest),
+            None => tokio::spawn(rest),
+        };
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -250,7 +264,8 @@ mod tests {
     #[test]
     fn without_room_for_a_pool_instances_are_allocated_on_demand() {
         // 4 billion slots of 64 GiB each: more than any address space.
-        let config = EngineConfig { instances: u32::MAX, memory: 64 << 30, cache: None };
+        let config =
+            EngineConfig { instances: u32::MAX, memory: 64 << 30, cache: None, work: None };
         let engine = Engine::new(config).unwrap();
         let Allocator::OnDemand { why } = engine.allocator() else { panic!("a pool was made") };
         assert!(why.contains("can't be reserved"), "{why}");

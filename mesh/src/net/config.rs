@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libp2p::Multiaddr;
+use tokio::runtime::Handle;
 use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::{Paper, UnixMillis};
@@ -41,6 +42,9 @@ pub struct MeshConfig {
     pub limits: Limits,
     /// The node's wall clock.
     pub clock: WallClock,
+    /// The threads on which records are checked, hundreds of signatures in a row where a node has
+    /// much to catch up with. `None` takes those of the mesh.
+    pub work: Option<Handle>,
 }
 
 impl MeshConfig {
@@ -59,6 +63,7 @@ impl MeshConfig {
             timing: Timing::default(),
             limits: Limits::default(),
             clock: WallClock::default(),
+            work: None,
         }
     }
 

@@ -119,7 +119,7 @@ impl Mesh {
             None => {
                 let asked = Instant::now();
                 let patience = header.time_left.min(self.inner.timing.dial_wait);
-                let way = self.inner.peers.way_soon(to, patience).await;
+                let way = Box::pin(self.inner.peers.way_soon(to, patience)).await;
                 header.time_left = header.time_left.saturating_sub(asked.elapsed());
                 way.ok_or_else(|| {
                     let text = format!("there is no connection to {to}; the call was not begun");
@@ -127,13 +127,14 @@ impl Mesh {
                 })?
             }
         };
-        match way {
-            Way::Direct(link) => link.call(header, payload, body).await,
+        let link = match way {
+            Way::Direct(link) => link,
             Way::Through(link) => {
                 header.relay = Some(Box::new(self.inner.relays.first(to)));
-                link.call(header, payload, body).await
+                link
             }
-        }
+        };
+        link.call(header, payload, body).await
     }
 
     /// Fetches an artifact of at most `limit` bytes from node `from`. What is read from it is

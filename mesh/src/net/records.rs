@@ -114,7 +114,8 @@ pub(super) async fn start(
         warned: (Time::ZERO, 0),
     };
     plane.load().await?;
-    tokio::spawn(plane.run(inbox, puts));
+    let work = config.work.clone().unwrap_or_else(tokio::runtime::Handle::current);
+    work.spawn(plane.run(inbox, puts));
     Ok((records, puts_in))
 }
 

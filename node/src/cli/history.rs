@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use wattle_contracts::record::RecordKey;
 
 use super::NodeArgs;
@@ -20,8 +21,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self) -> Result<()> {
-        // Keys hold nothing that would need escaping.
-        let path = format!("/v1/history/{}", self.key);
+        let path = format!("/v1/history/{}", in_path(&self.key));
         let reply: HistoryReply = self.node.client().get(&path).await?;
         if self.node.json {
             return print_json(&reply);
@@ -41,6 +41,13 @@ impl History {
     }
 }
 
+/// The key as part of a path: the name of a configuration value may hold anything.
+fn in_path(key: &RecordKey) -> String {
+    const PLAIN: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(&key.to_string(), PLAIN).to_string()
+}
+
 /// The time in UTC, as in HTTP (RFC 9110).
 fn time(millis: u64) -> String {
     // Beyond what the format can say, the number is clearer anyway.
@@ -54,6 +61,12 @@ fn time(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_key_with_anything_in_it_is_one_part_of_a_path() {
+        let key = "config/shop/basket/tax rate?#é".parse().unwrap();
+        assert_eq!(super::in_path(&key), "config/shop/basket/tax%20rate%3F%23%C3%A9");
+    }
+
     #[test]
     fn a_time_is_told_however_far_it_is() {
         assert_eq!(super::time(1_800_000_000_123), "Fri, 15 Jan 2027 08:00:00 GMT");

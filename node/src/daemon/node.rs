@@ -72,6 +72,7 @@ impl Node {
         let engine = Engine::new(EngineConfig {
             instances: INSTANCES,
             cache: Some(cache),
+            work: Some(work.clone()),
             ..EngineConfig::default()
         })
         .context("can't start the WebAssembly engine")?;

@@ -145,7 +145,8 @@ impl Remote for Elsewhere {
         let header = self.node.header(&context, &self.target, contract, function, Encoding::Values);
         let (node, options) = (&self.node, self.options.as_ref());
         let reply = match repeats(options, function) {
-            true => node.send_again(options, header, arguments.into()).await?,
+            // In a box of its own: every call's future would else have room for this one's.
+            true => Box::pin(node.send_again(options, header, arguments.into())).await?,
             false => node.send_along(options, header, arguments.into(), None).await?,
         };
         Ok(reply.payload.into())

@@ -41,6 +41,11 @@ impl Paces {
         Self { work, known: RwLock::default() }
     }
 
+    /// The threads for work.
+    pub(super) fn work(&self) -> Handle {
+        self.work.clone()
+    }
+
     /// Makes a call of `target`, and measures it. Dropping the future drops `call`.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

@@ -151,6 +151,7 @@ async fn start_mesh(
     config.host_directory = options.host_directory.clone();
     config.data = Some(home.root().to_path_buf());
     config.about = about;
+    config.work = Some(node.paces().work());
     let store = Arc::new(DiskRecords(records));
     let service = Arc::new(NodeService { node: Arc::downgrade(node) });
     let first = Mesh::start(config.clone(), store.clone(), service.clone()).await;

@@ -112,7 +112,7 @@ impl Actor {
                 let response = self.shared.response(head)?;
                 let shared = self.shared.clone();
                 let told = broken.clone();
-                tokio::spawn(async move {
+                self.component.engine().go_on(async move {
                     let error = match timeout_at(deadline, &mut guest).await {
                         Ok(Ok(())) => return,
                         Ok(Err(error)) => error,

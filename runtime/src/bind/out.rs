@@ -62,7 +62,8 @@ async fn call(
     let caller = store.data().actor().clone();
     match caller.outside.resolve(&caller.id, &import.contract)? {
         Destination::Local(callee) => {
-            callee.call_local(&caller, context, import, arguments, results).await
+            // In a box of its own: a call to another node would else carry the room for it about.
+            Box::pin(callee.call_local(&caller, context, import, arguments, results)).await
         }
         Destination::Remote(remote) => {
             let (contract, function) = (&import.contract, &import.function);
@@ -89,7 +90,7 @@ async fn call_plain<P: PlainList, R: PlainList>(
     let caller = store.data().actor().clone();
     match caller.outside.resolve(&caller.id, &import.contract)? {
         Destination::Local(callee) => {
-            callee.call_plain_local(&caller, context, import, arguments).await
+            Box::pin(callee.call_plain_local(&caller, context, import, arguments)).await
         }
         Destination::Remote(remote) => {
             let (contract, function) = (&import.contract, &import.function);

@@ -178,7 +178,7 @@ impl Link {
     /// Queues a call, when there is room for it.
     async fn open(
         &self,
-        mut header: CallHeader,
+        header: CallHeader,
         payload: Bytes,
         handle: OutCall,
         deadline: Instant,
@@ -187,6 +187,19 @@ impl Link {
         if self.mux().has_room() {
             return Ok(self.mux().open(Box::new(header), payload, streams, handle)?);
         }
+        // In a box of its own: it is rare, and every call's future would else have room for it.
+        Box::pin(self.open_soon(header, payload, handle, deadline)).await
+    }
+
+    /// Waits for room, and queues a call then.
+    async fn open_soon(
+        &self,
+        mut header: CallHeader,
+        payload: Bytes,
+        handle: OutCall,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        let streams = handle.sender.is_some();
         let _place = self.wait_in_line()?;
         loop {
             let mut room = std::pin::pin!(self.room.notified());

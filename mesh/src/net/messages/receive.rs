@@ -52,10 +52,18 @@ impl Messenger {
     ) -> Result<Bytes, CallError> {
         let malformed = |error| CallError::new(ErrorKind::Internal, format!("{error}"));
         let delivery: Delivery = wire::decode(payload).map_err(malformed)?;
-        // Who sends directly can only speak for itself.
-        if header.hops <= 1 && delivery.publisher != from {
-            let message = format!("{from} can't deliver messages of {}", delivery.publisher);
+        // Each can only speak for itself; whoever passes a call on vouches for whom it had it from.
+        let path = header.relay.as_ref().map(|relay| relay.path.as_slice()).unwrap_or_default();
+        let origin = *path.first().unwrap_or(&from);
+        if delivery.publisher != origin {
+            let message = format!("{origin} can't deliver messages of {}", delivery.publisher);
             return Err(CallError::new(ErrorKind::NotAllowed, message));
+        }
+        // What is remembered of a publisher is kept: only of nodes that there are.
+        if self.reach().view.node(origin).is_none() {
+            let why = format!("{origin} is not known here yet");
+            let reply = DeliveryReply { handled: 0, stopped: Some(DeliveryStop::Busy(why)) };
+            return wire::encode(&reply).map(Bytes::from).map_err(malformed);
         }
         let component = self.subscriptions().component(&delivery.group).cloned();
         let reply = match component {
