@@ -16,7 +16,8 @@
 //!
 //! A group's messages go to one node for as long as that can be reached (stickiness), since only
 //! that one knows what it has handled. While it is unknown whether a message was handled, another
-//! node is tried only after [`Config::move_after`]: then that message may be handled twice.
+//! node is tried only when that one was gone, or answered nothing but that the component does not
+//! run there, for [`Config::move_after`]: then that message may be handled twice.
 //!
 //! Pure: the driver writes to disk, sends, and tells the outcome. What is settled counts only
 //! once that is on disk ([`Outbox::settled`]): the floor that a receiver is told never goes back,
@@ -307,9 +308,9 @@ impl Outbox {
     /// Gives each message that is parked for `group` a new sequence, at the end of its queue, and
     /// all the time that a new message has.
     /// Returns the old ones with the new ones, to be written down, and then told to
-    /// [`Outbox::unparked`].
+    /// [`Outbox::unparked`]. They are not parked meanwhile: nobody else takes them up.
     pub fn unpark(&mut self, wall: UnixMillis, group: &Group) -> Vec<(u64, u64)> {
-        let parked = self.queues.get(group).map(Queue::parked_sequences).unwrap_or_default();
+        let parked = self.take_parked(group);
         let mut moved = Vec::new();
         for old in parked {
             let Some(held) = self.messages.get(&old) else { continue };
@@ -331,16 +332,27 @@ impl Outbox {
     pub fn unparked(&mut self, group: &Group, moved: &[(u64, u64)], on_disk: bool) {
         for (old, new) in moved {
             self.written(*new, on_disk);
-            if on_disk {
-                self.dropped(group, *old);
-            }
+            self.left(group, *old, on_disk);
         }
     }
 
-    /// A message that was parked for `group` is gone from the disk.
-    pub fn dropped(&mut self, group: &Group, sequence: u64) {
-        let parked = self.queues.get_mut(group).is_some_and(|queue| queue.unpark(sequence));
-        if parked {
+    /// Takes out what is parked for `group`, to be dropped from the disk, and then told to
+    /// [`Outbox::dropped`]. It is not parked meanwhile: nobody else takes it up.
+    pub fn take_parked(&mut self, group: &Group) -> Vec<u64> {
+        self.queues.get_mut(group).map(Queue::take_parked).unwrap_or_default()
+    }
+
+    /// Whether what [`Outbox::take_parked`] took out is gone from the disk. If not, it is parked
+    /// as before.
+    pub fn dropped(&mut self, group: &Group, sequences: &[u64], on_disk: bool) {
+        for sequence in sequences {
+            self.left(group, *sequence, on_disk);
+        }
+    }
+
+    fn left(&mut self, group: &Group, sequence: u64, on_disk: bool) {
+        let gone = self.queues.get_mut(group).is_some_and(|queue| queue.left(sequence, on_disk));
+        if gone {
             self.release(sequence, group);
         }
     }

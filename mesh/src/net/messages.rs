@@ -257,13 +257,16 @@ impl Messenger {
 
     /// Gives up what is parked for `group`. Returns how many messages.
     pub async fn drop_parked(&self, group: &Group) -> Result<usize, StoreError> {
-        let parked = self.parked().into_iter().filter(|message| message.group == *group);
-        let sequences: Vec<u64> = parked.map(|message| message.sequence).collect();
-        self.inner.store.drop_parked(group, sequences.clone()).await?;
-        for sequence in &sequences {
-            self.outbox().0.dropped(group, *sequence);
-        }
-        Ok(sequences.len())
+        let sequences = self.outbox().0.take_parked(group);
+        let (count, messenger, group) = (sequences.len(), self.clone(), group.clone());
+        // In a task of its own: who asked may go away, and what was taken out must come back or go.
+        let write = async move {
+            let written = messenger.inner.store.drop_parked(&group, sequences.clone()).await;
+            messenger.outbox().0.dropped(&group, &sequences, written.is_ok());
+            written
+        };
+        tokio::spawn(write).await.unwrap_or_else(|error| Err(StoreError(format!("{error}"))))?;
+        Ok(count)
     }
 
     fn me(&self) -> NodeId {

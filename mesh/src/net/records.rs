@@ -38,7 +38,8 @@ const MAX_NAP: Duration = Duration::from_secs(1);
 const WARNINGS: usize = 10;
 const WARNINGS_EACH: Duration = Duration::from_secs(60);
 
-/// After a failure of the disk, it is asked again after so long.
+/// After a failure of the disk, it is asked again after so long, and not before: to read every
+/// record anew for each message would keep a disk that is full busy as well.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Every record that a node holds, the newest of each key.
@@ -109,6 +110,8 @@ pub(super) async fn start(
         peers,
         metrics,
         set: None,
+        retry_at: Time::ZERO,
+        waiting: Vec::new(),
         up: BTreeSet::new(),
         shown,
         warned: (Time::ZERO, 0),
@@ -130,6 +133,10 @@ struct Plane {
     metrics: Arc<Metrics>,
     /// None after the disk has failed, until it was read again.
     set: Option<Set>,
+    /// While there is no set, the disk is not read before this moment.
+    retry_at: Time,
+    /// Declarations that wait for that moment, at most [`QUEUE`].
+    waiting: Vec<Input>,
     /// The peers that the set knows of.
     up: BTreeSet<NodeId>,
     shown: watch::Sender<Arc<Records>>,
@@ -182,15 +189,20 @@ impl Plane {
     }
 
     fn nap(&self) -> Duration {
-        let due = self.set.as_ref().map(|set| set.wake_at().since(self.now()));
-        due.map_or(RETRY, |due| due.min(MAX_NAP))
+        let due = self.set.as_ref().map_or(self.retry_at, Set::wake_at);
+        due.since(self.now()).min(MAX_NAP)
     }
 
-    async fn take(&mut self, batch: Vec<Input>) {
-        if self.set.is_none()
-            && let Err(error) = self.load().await
-        {
-            tracing::error!(%error, "the records can't be read; trying again");
+    async fn take(&mut self, mut batch: Vec<Input>) {
+        if self.set.is_none() {
+            if self.now() < self.retry_at {
+                return self.put_off(batch);
+            }
+            batch.splice(..0, std::mem::take(&mut self.waiting));
+            if let Err(error) = self.load().await {
+                tracing::error!(%error, "the records can't be read; trying again");
+                self.retry_at = self.now().plus(RETRY);
+            }
         }
         let (now, wall) = (self.now(), self.clock.now());
         let (mut out, mut taken) = (Vec::new(), Vec::<Taken>::new());
@@ -229,6 +241,17 @@ impl Plane {
         }
         self.declare(now, wall, &mut out);
         self.perform(out, taken).await;
+    }
+
+    /// Keeps declarations until the disk is asked again. Messages are dropped: the next comparison
+    /// with the peers brings what was in them.
+    fn put_off(&mut self, batch: Vec<Input>) {
+        for input in batch {
+            match input {
+                Input::Put(_) if self.waiting.len() < QUEUE => self.waiting.push(input),
+                _ => refuse(input),
+            }
+        }
     }
 
     /// Signs what the set wants to say of this node.
@@ -274,6 +297,7 @@ impl Plane {
             tracing::error!(%error, "records can't be written; nothing of them is shown");
             // What is in memory is ahead of the disk now, and must not be believed.
             self.set = None;
+            self.retry_at = self.now().plus(RETRY);
             self.up.clear();
             for (answer, _) in taken {
                 let _ = answer.send(Err(PutError::Store(StoreError(error.to_string()))));
@@ -406,5 +430,121 @@ fn refuse(input: Input) {
     if let Input::Put(Put { answer, .. }) = input {
         let text = "the disk has failed, and is asked again in a moment";
         let _ = answer.send(Err(PutError::Store(StoreError(text.into()))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use wattle_contracts::record::App;
+
+    use super::*;
+    use crate::net::service::Loaded;
+
+    /// Counts how often it is read.
+    #[derive(Default)]
+    struct Disk {
+        is_full: AtomicBool,
+        is_unreadable: AtomicBool,
+        loads: AtomicUsize,
+    }
+
+    impl RecordStore for Disk {
+        fn load(&self) -> Result<Loaded, StoreError> {
+            self.loads.fetch_add(1, Ordering::Relaxed);
+            match self.is_unreadable.load(Ordering::Relaxed) {
+                true => Err(StoreError("input/output error".into())),
+                false => Ok(Loaded::default()),
+            }
+        }
+
+        fn persist(&self, _: &[Write]) -> Result<(), StoreError> {
+            match self.is_full.load(Ordering::Relaxed) {
+                true => Err(StoreError("no space left on device".into())),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn plane(store: Arc<Disk>) -> Plane {
+        let key = Arc::new(SigningKey::from_seed([1; 32]).unwrap());
+        let metrics = Arc::<Metrics>::default();
+        Plane {
+            me: NodeId::from_bytes(key.public()),
+            key,
+            clock: WallClock::default(),
+            started: Instant::now(),
+            rng: SmallRng::seed_from_u64(1),
+            store,
+            peers: Arc::new(Peers::new(metrics.clone())),
+            metrics,
+            set: None,
+            retry_at: Time::ZERO,
+            waiting: Vec::new(),
+            up: BTreeSet::new(),
+            shown: watch::channel(Arc::default()).0,
+            warned: (Time::ZERO, 0),
+        }
+    }
+
+    fn put() -> (Input, oneshot::Receiver<Result<Record, PutError>>) {
+        let (answer, told) = oneshot::channel();
+        let name: wattle_contracts::id::AppName = "shop".parse().unwrap();
+        let body = RecordBody::App(Box::new(App::new(name.clone())));
+        (Input::Put(Put { key: RecordKey::App(name), body, answer }), told)
+    }
+
+    fn message() -> Input {
+        let key = SigningKey::from_seed([2; 32]).unwrap();
+        Input::Message(NodeId::from_bytes(key.public()), RecordMessage::Root([0; 32]))
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_writes_is_not_read_again_for_each_message() {
+        let disk = Arc::<Disk>::default();
+        let mut plane = plane(disk.clone());
+        plane.load().await.unwrap();
+        disk.is_full.store(true, Ordering::Relaxed);
+        let failed = plane.now();
+        let (input, told) = put();
+        plane.take(vec![input]).await;
+        assert!(told.await.unwrap().unwrap_err().to_string().contains("no space left"));
+        assert!(plane.retry_at >= failed.plus(RETRY) && plane.nap() <= RETRY);
+        // However slow the machine is that runs this.
+        plane.retry_at = Time::NEVER;
+        let (input, told) = put();
+        plane.take(vec![message(), input]).await;
+        for _ in 0..50 {
+            plane.take(vec![message()]).await;
+        }
+        assert_eq!((disk.loads.load(Ordering::Relaxed), plane.waiting.len()), (1, 1));
+        // What was declared meanwhile is taken once the disk is well.
+        disk.is_full.store(false, Ordering::Relaxed);
+        plane.retry_at = plane.now();
+        plane.take(Vec::new()).await;
+        assert_eq!(disk.loads.load(Ordering::Relaxed), 2);
+        told.await.unwrap().unwrap();
+        plane.take(vec![message()]).await;
+        assert_eq!(disk.loads.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_can_not_be_read_is_left_alone_for_a_while_too() {
+        let disk = Arc::<Disk>::default();
+        disk.is_unreadable.store(true, Ordering::Relaxed);
+        let mut plane = plane(disk.clone());
+        let failed = plane.now();
+        let (input, told) = put();
+        plane.take(vec![input]).await;
+        assert!(matches!(told.await.unwrap(), Err(PutError::Store(_))));
+        assert!(plane.retry_at >= failed.plus(RETRY));
+        plane.retry_at = Time::NEVER;
+        // As many declarations wait as have a place; the others are refused.
+        let (inputs, told): (Vec<_>, Vec<_>) = (0..=QUEUE).map(|_| put()).unzip();
+        plane.take(inputs).await;
+        assert_eq!((disk.loads.load(Ordering::Relaxed), plane.waiting.len()), (1, QUEUE));
+        let last = told.into_iter().next_back().unwrap();
+        assert!(matches!(last.await.unwrap(), Err(PutError::Store(_))));
     }
 }

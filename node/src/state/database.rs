@@ -238,6 +238,25 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_panics_leaves_nothing_and_the_next_records_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("db")).unwrap();
+        let bad = database.write_blocking(|transaction| -> Result<()> {
+            transaction.open_table(TABLE)?.insert(1, 1)?;
+            panic!("as redb does on some damage");
+        });
+        bad.unwrap_err();
+        database
+            .write_blocking(|transaction| {
+                transaction.open_table(TABLE)?.insert(2, 2)?;
+                Ok(())
+            })
+            .unwrap();
+        let table = database.read().unwrap().open_table(TABLE).unwrap();
+        assert!(table.get(1).unwrap().is_none() && table.get(2).unwrap().is_some());
+    }
+
+    #[test]
     fn a_damaged_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");

@@ -263,13 +263,16 @@ impl MessageStore for MessageTables {
             let mut heads = transaction.open_table(HEADS)?;
             for (old, new) in moved {
                 let Some(found) = head(&heads, old)? else { continue };
-                let body = transaction.open_table(BODIES)?;
-                let copy = body.get(old)?.map(|body| body.value().to_vec());
-                drop(body);
+                let mut bodies = transaction.open_table(BODIES)?;
+                let copy = bodies.get(old)?.map(|body| body.value().to_vec());
+                // A message without its body must not turn into one with an empty body.
+                let Some(copy) = copy else { continue };
+                bodies.insert(new, copy.as_slice())?;
+                // To settle the old one opens it again.
+                drop(bodies);
                 let groups = vec![(group.clone(), None)];
                 let renewed = Head { published, groups, ..found };
                 heads.insert(new, wire::encode(&renewed)?.as_slice())?;
-                transaction.open_table(BODIES)?.insert(new, copy.unwrap_or_default().as_slice())?;
                 // As if it were handled: the old one is needed by the other groups alone.
                 settle_one(transaction, &mut heads, &(group.clone(), old, Settled::Handled))?;
             }

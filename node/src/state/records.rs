@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
-use redb::{ReadableTable as _, TableDefinition, TableError};
+use redb::{ReadableTable as _, TableDefinition, TableError, WriteTransaction};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordKey, Version};
 use wattle_contracts::seal::{SEAL_BYTES, Seal};
@@ -86,11 +86,7 @@ impl RecordTable {
     }
 
     fn table(&self, kind: Kind) -> String {
-        let name = match kind {
-            Kind::Current => "records",
-            Kind::Lost => "lost",
-        };
-        format!("{name}-{}", self.generation.load(Ordering::Relaxed))
+        table_of(kind, self.generation.load(Ordering::Relaxed))
     }
 
     fn read_generation(&self) -> Result<u64> {
@@ -132,23 +128,32 @@ impl RecordTable {
         Ok((rows, broken))
     }
 
-    /// Writes what could be read to new tables.
+    /// Writes what could be read to new tables. Until that is on disk the broken ones stay in use:
+    /// they are all there is.
     fn begin_anew(&self, records: &[Stored]) -> Result<()> {
-        let next = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let writes: Vec<Write> = records
+        let next = self.generation.load(Ordering::Relaxed).saturating_add(1);
+        let rows = records
             .iter()
-            // What this node has not sealed is not sealed now.
-            .filter(|stored| stored.is_verified)
+            // Where only the seal was hit, the signature still says that the record is whole.
+            .filter(|stored| stored.is_verified || stored.record.verify().is_ok())
             .map(|stored| {
                 let record = Arc::new(stored.record.clone());
-                if stored.is_lost { Write::Lost(record) } else { Write::Current(record) }
+                self.row(&if stored.is_lost { Write::Lost(record) } else { Write::Current(record) })
             })
-            .collect();
+            .collect::<Result<Vec<Row>>>()?;
+        let (current, lost) = (table_of(Kind::Current, next), table_of(Kind::Lost, next));
         self.database.write_blocking(move |transaction| {
+            // What an attempt that failed has left there may be outdated.
+            transaction.delete_table(Rows::new(&current))?;
+            transaction.delete_table(Rows::new(&lost))?;
+            change_rows(transaction, &current, &lost, &rows)?;
+            // The last of all: an error above does not keep the rest of the batch from the disk,
+            // and must not leave a generation whose rows are missing.
             transaction.open_table(GENERATION)?.insert("", next)?;
             Ok(())
         })?;
-        self.persist(&writes)
+        self.generation.store(next, Ordering::Relaxed);
+        Ok(())
     }
 
     fn read(&self, key: &str, value: &[u8], kind: Kind) -> Result<Stored, String> {
@@ -170,18 +175,8 @@ impl RecordTable {
     pub(crate) fn persist(&self, writes: &[Write]) -> Result<()> {
         let rows = writes.iter().map(|write| self.row(write)).collect::<Result<Vec<Row>>>()?;
         let (current, lost) = (self.table(Kind::Current), self.table(Kind::Lost));
-        self.database.write_blocking(move |transaction| {
-            let mut current = transaction.open_table(Rows::new(&current))?;
-            let mut lost = transaction.open_table(Rows::new(&lost))?;
-            for (kind, key, value) in &rows {
-                let table = if *kind == Kind::Current { &mut current } else { &mut lost };
-                match value {
-                    Some(value) => table.insert(key.as_str(), value.as_slice())?,
-                    None => table.remove(key.as_str())?,
-                };
-            }
-            Ok(())
-        })
+        self.database
+            .write_blocking(move |transaction| change_rows(transaction, &current, &lost, &rows))
     }
 
     fn row(&self, write: &Write) -> Result<Row> {
@@ -199,6 +194,33 @@ impl RecordTable {
         });
         Ok((kind, name, value.transpose()?))
     }
+}
+
+fn table_of(kind: Kind, generation: u64) -> String {
+    let name = match kind {
+        Kind::Current => "records",
+        Kind::Lost => "lost",
+    };
+    format!("{name}-{generation}")
+}
+
+/// Changes rows of the two tables with these names.
+fn change_rows(
+    transaction: &WriteTransaction,
+    current: &str,
+    lost: &str,
+    rows: &[Row],
+) -> Result<()> {
+    let mut current = transaction.open_table(Rows::new(current))?;
+    let mut lost = transaction.open_table(Rows::new(lost))?;
+    for (kind, key, value) in rows {
+        let table = if *kind == Kind::Current { &mut current } else { &mut lost };
+        match value {
+            Some(value) => table.insert(key.as_str(), value.as_slice())?,
+            None => table.remove(key.as_str())?,
+        };
+    }
+    Ok(())
 }
 
 fn lost_name(key: &RecordKey, version: Version) -> String {

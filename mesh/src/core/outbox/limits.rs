@@ -29,7 +29,8 @@ pub struct Config {
     pub batch: usize,
     /// After so many bytes no further message goes with the others.
     pub batch_bytes: usize,
-    /// How long a node that may have handled messages is waited for before they go to another.
+    /// How long a node that may have handled messages is waited for before they go to another, when
+    /// it is gone or answers nothing but that the component does not run there.
     pub move_after: Duration,
 }
 

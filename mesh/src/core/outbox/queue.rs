@@ -12,6 +12,8 @@ use crate::core::time::Time;
 
 /// How long a node is left alone at the most after it did not answer: it may be back.
 const LAST_RESEND: Duration = Duration::from_secs(5);
+/// How many messages are given up in one step: each takes a write, and all else waits meanwhile.
+const EXPIRE_AT_ONCE: usize = 1024;
 
 /// The messages for one group.
 #[derive(Debug, Default)]
@@ -30,11 +32,15 @@ pub(super) struct Queue {
     /// Sent, and perhaps handled.
     doubt: BTreeSet<u64>,
     parked: BTreeMap<u64, String>,
+    /// Parked so far; that they are sent again or dropped is being written down.
+    leaving: BTreeMap<u64, String>,
     expired: u64,
     /// Where the messages go.
     node: Option<NodeId>,
     /// Since when that node is away while something is in doubt.
     away: Option<Time>,
+    /// Since when that node answers nothing but that the component does not run there.
+    refused: Option<Time>,
     /// How often in a row there was no answer, and until when nothing is sent for that.
     lost: u32,
     held_until: Time,
@@ -118,11 +124,12 @@ impl Queue {
     ) {
         let old = self.entries.iter().take_while(|(sequence, _)| is_old(**sequence));
         let old = old.filter(|(_, entry)| entry.state == State::Waiting);
-        for sequence in old.map(|(sequence, _)| *sequence).collect::<Vec<_>>() {
+        let old = old.map(|(sequence, _)| *sequence).take(EXPIRE_AT_ONCE);
+        for sequence in old.collect::<Vec<_>>() {
             self.settle(group, sequence, Settled::Expired, actions);
         }
         let old = self.parked.keys().copied().take_while(|sequence| is_old(*sequence));
-        for sequence in old.collect::<Vec<_>>() {
+        for sequence in old.take(EXPIRE_AT_ONCE).collect::<Vec<_>>() {
             self.parked.remove(&sequence);
             let (group, how) = (group.clone(), Settled::Expired);
             actions.push(Action::Settle { group, sequence, how });
@@ -209,22 +216,31 @@ impl Queue {
         if let Some(node) = self.node
             && !self.doubt.is_empty()
         {
-            if reach.connected(node) {
+            let connected = reach.connected(node);
+            let since = if connected {
                 self.away = None;
-                return Some(node);
+                // Each refusal takes only what was sent out of doubt, so that a long queue would
+                // never get out of it. After a loss it may run there again: ask once more.
+                self.refused.filter(|_| self.lost == 0)
+            } else {
+                Some(*self.away.get_or_insert(now))
+            };
+            if since.is_none_or(|since| now.since(since) < config.move_after) {
+                return connected.then_some(node);
             }
-            let since = *self.away.get_or_insert(now);
-            if now.since(since) < config.move_after || self.busy > 0 {
+            if self.busy > 0 {
                 return None;
             }
         }
         let serving = reach.serving(group);
         if let Some(node) = self.node.filter(|node| serving.contains(node)) {
+            // What it said before it ran the component again no longer counts.
+            self.refused = None;
             return Some(node);
         }
         // What is under way must come to an end before anything goes elsewhere.
         let best = serving.first().copied().filter(|_| self.busy == 0)?;
-        (self.node, self.away) = (Some(best), None);
+        (self.node, self.away, self.refused) = (Some(best), None, None);
         self.doubt.clear();
         Some(best)
     }
@@ -257,6 +273,8 @@ impl Queue {
             }
             Outcome::Answered(reply) => {
                 (self.lost, self.held_until) = (0, Time::ZERO);
+                let not_here = matches!(reply.stopped, Some(DeliveryStop::NotHere));
+                self.refused = not_here.then(|| self.refused.unwrap_or(now));
                 let wait = self.answered(sending, reply, config, random, actions);
                 wait.map(|wait| now.plus(wait))
             }
@@ -364,8 +382,12 @@ impl Queue {
         let Some(entry) = self.entries.get(&sequence) else { return };
         let subject = entry.subject.clone();
         if let Some(lane) = self.lanes.get_mut(&subject) {
-            // Nearly always the first.
-            lane.order.retain(|other| *other != sequence);
+            // Nearly always the first. To look through all for each would take long in a long lane.
+            if lane.order.front() == Some(&sequence) {
+                lane.order.pop_front();
+            } else {
+                lane.order.retain(|other| *other != sequence);
+            }
         }
         self.refresh(&subject);
     }
@@ -408,9 +430,10 @@ impl Queue {
     pub(super) fn wake_at(&self, now: Time, config: &Config) -> Time {
         let later = self.later.first().map(|(at, _)| *at);
         let sends = !self.ready.is_empty();
-        let away = self.away.filter(|_| sends).map(|since| since.plus(config.move_after));
+        let moves = |since: Option<Time>| Some(since.filter(|_| sends)?.plus(config.move_after));
+        let (away, refused) = (moves(self.away), moves(self.refused));
         let held = Some(self.held_until).filter(|_| sends);
-        let all = [later, away, held].into_iter().flatten().filter(|at| *at > now);
+        let all = [later, away, refused, held].into_iter().flatten().filter(|at| *at > now);
         all.min().unwrap_or(Time::NEVER)
     }
 
@@ -418,16 +441,31 @@ impl Queue {
         self.parked.insert(sequence, why);
     }
 
-    pub(super) fn unpark(&mut self, sequence: u64) -> bool {
-        self.parked.remove(&sequence).is_some()
+    /// Takes out all that is parked, of which [`Queue::left`] is then told. Until then nobody
+    /// else can take it.
+    pub(super) fn take_parked(&mut self) -> Vec<u64> {
+        let taken = std::mem::take(&mut self.parked);
+        let sequences = taken.keys().copied().collect();
+        self.leaving.extend(taken);
+        sequences
+    }
+
+    /// Whether the disk knows that a message is not parked any more. If not, it still is.
+    /// Returns whether it is gone.
+    pub(super) fn left(&mut self, sequence: u64, on_disk: bool) -> bool {
+        let Some(why) = self.leaving.remove(&sequence) else { return false };
+        if !on_disk {
+            self.parked.insert(sequence, why);
+        }
+        on_disk
     }
 
     pub(super) fn parked(&self) -> impl Iterator<Item = (u64, &str)> {
         self.parked.iter().map(|(sequence, why)| (*sequence, why.as_str()))
     }
 
-    pub(super) fn parked_sequences(&self) -> Vec<u64> {
-        self.parked.keys().copied().collect()
+    pub(super) fn parked_count(&self) -> usize {
+        self.parked.len()
     }
 
     /// How many messages are not settled.

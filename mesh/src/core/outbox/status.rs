@@ -55,7 +55,7 @@ impl Outbox {
                 waiting: queue.len(),
                 bytes: queue.sequences().filter_map(held).map(|held| held.size).sum(),
                 oldest: oldest.map(|held| age(wall, held.published)),
-                parked: queue.parked_sequences().len(),
+                parked: queue.parked_count(),
                 expired: queue.expired(),
                 node: queue.node(),
                 problem: queue.problem().filter(|_| queue.len() > 0).map(Into::into),

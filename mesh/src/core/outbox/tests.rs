@@ -348,6 +348,10 @@ impl World {
                 return;
             };
             if !self.receivers[to].inbox.is_settled(&group(), PUBLISHER, sequence) {
+                if !self.roads.serving.contains(&RECEIVERS[to]) {
+                    self.end(to, &work, Some(DeliveryStop::NotHere));
+                    return;
+                }
                 self.check_begin(to, &work.sending.subject, sequence);
                 let (life, wait) = (self.receivers[to].life, self.some(20));
                 self.after(wait, Event::Handled { to, life, work });
@@ -458,9 +462,17 @@ fn schedule(seed: u64, receivers: usize) -> u64 {
             let cut = world.chance(3);
             world.cut(node, cut);
         }
+        // The component runs on both, or it moves to one of them.
+        if receivers > 1 && world.chance(3) {
+            let only = world.some(2) as usize;
+            world.roads.serving = match RECEIVERS.get(only) {
+                Some(only) => vec![*only],
+                None => RECEIVERS.to_vec(),
+            };
+        }
     }
     world.trouble = false;
-    world.roads.connected = world.roads.serving.iter().copied().collect();
+    world.roads.connected = RECEIVERS.into_iter().take(receivers).collect();
     world.run(world.now + 600_000);
     let parked: BTreeSet<u64> =
         world.outbox.parked(UnixMillis(world.now)).iter().map(|message| message.sequence).collect();
@@ -470,9 +482,9 @@ fn schedule(seed: u64, receivers: usize) -> u64 {
     }
     let status = world.outbox.status(UnixMillis(world.now));
     assert_eq!(status.iter().map(|status| status.waiting).sum::<usize>(), 0, "{status:?}");
-    for sequence in parked {
-        world.outbox.dropped(&group(), sequence);
-    }
+    let taken = world.outbox.take_parked(&group());
+    assert_eq!(parked, taken.iter().copied().collect());
+    world.outbox.dropped(&group(), &taken, true);
     assert!(world.outbox.is_empty() && world.outbox.bytes == 0);
     world.doubles
 }
@@ -628,6 +640,135 @@ fn messages_stay_with_their_node_and_move_at_once_only_when_nothing_is_in_doubt(
     assert!(stepped(&mut outbox, 10_000, &only_one).is_empty());
     assert!(stepped(&mut outbox, 39_000, &only_one).is_empty());
     assert_eq!(sending(&stepped(&mut outbox, 40_001, &only_one)).node, one);
+}
+
+/// What is stored for the group, of these subjects in turn, and the node to which it went.
+fn restarted(count: u64, subjects: u64, config: Config) -> Outbox {
+    let stored = (1..=count).map(|sequence| StoredMessage {
+        sequence,
+        subject: format!("s{}", sequence % subjects).parse().unwrap(),
+        size: 10,
+        published: UnixMillis(0),
+        groups: vec![(group(), None)],
+    });
+    let known = StoredGroup { node: Some(RECEIVERS[0]), expired: 0 };
+    Outbox::new(config, count + 1, stored, [(group(), known)])
+}
+
+#[test]
+fn a_long_queue_in_doubt_leaves_a_node_that_keeps_saying_the_component_is_not_there() {
+    // Of one subject, more than go at once: the last ones stay in doubt. Of many, it is asked for
+    // all, and nothing stays in doubt.
+    for (count, subjects, earliest) in [(70, 1, 30_000), (300, 1, 30_000), (300, 100, 0)] {
+        let [one, two] = RECEIVERS;
+        let mut outbox = restarted(count, subjects, Config::default());
+        let roads = roads(&[one, two], &[two]);
+        let (mut arrived, mut first_moved) = (Vec::new(), None);
+        let mut under_way: Vec<Sending> = Vec::new();
+        // Answers come a step later than what they answer.
+        for now in (0..60_000).step_by(50) {
+            for sent in std::mem::take(&mut under_way) {
+                if sent.node == one {
+                    let stopped = Some(DeliveryStop::NotHere);
+                    answered(&mut outbox, now, &sent, DeliveryReply { handled: 0, stopped });
+                    continue;
+                }
+                let handled = sent.sequences.len() as u32;
+                answered(&mut outbox, now, &sent, DeliveryReply { handled, stopped: None });
+                first_moved.get_or_insert(now);
+                for sequence in sent.sequences {
+                    outbox.settled(&group(), sequence, Settled::Handled);
+                    arrived.push(sequence);
+                }
+            }
+            for action in stepped(&mut outbox, now, &roads) {
+                if let Action::Deliver(sending) = action {
+                    under_way.push(sending);
+                }
+            }
+        }
+        arrived.sort_unstable();
+        assert_eq!(arrived, (1..=count).collect::<Vec<_>>(), "{count} of {subjects}");
+        let moved = first_moved.unwrap();
+        assert!(outbox.is_empty() && (earliest..45_000).contains(&moved), "it moved at {moved}");
+    }
+}
+
+#[test]
+fn what_is_in_doubt_does_not_move_while_its_node_still_handles_some() {
+    let [one, two] = RECEIVERS;
+    let mut outbox = restarted(300, 1, Config::default());
+    let roads = roads(&[one, two], &[two]);
+    let mut floor = 0;
+    for now in (0..60_000).step_by(10_000) {
+        let actions = stepped(&mut outbox, now, &roads);
+        let sent = sending(&actions).clone();
+        assert_eq!(sent.node, one);
+        // It knows one more message each time: whatever it says besides, it handles them.
+        let stopped = (now % 20_000 == 0).then_some(DeliveryStop::NotHere);
+        answered(&mut outbox, now, &sent, DeliveryReply { handled: 1, stopped });
+        floor += 1;
+        outbox.settled(&group(), floor, Settled::Handled);
+    }
+}
+
+#[test]
+fn what_is_parked_is_taken_up_once() {
+    let mut outbox = Outbox::new(Config { tries: 1, ..Config::default() }, 1, [], []);
+    let first = published(&mut outbox, "a");
+    let roads = roads(&RECEIVERS[..1], &RECEIVERS[..1]);
+    let actions = stepped(&mut outbox, 0, &roads);
+    let stopped = Some(DeliveryStop::Failed("no".into()));
+    answered(&mut outbox, 1, sending(&actions), DeliveryReply { handled: 0, stopped });
+    outbox.settled(&group(), first, Settled::Parked("no".into()));
+
+    let moved = outbox.unpark(UnixMillis(5), &group());
+    assert_eq!(moved, [(first, first + 1)]);
+    // While that is being written, nobody else finds it: not to retry, to drop or to give up.
+    assert_eq!(outbox.unpark(UnixMillis(5), &group()), []);
+    assert_eq!(outbox.take_parked(&group()), [] as [u64; 0]);
+    let old = Config::default().max_age.as_millis() as u64;
+    assert_eq!(stepped(&mut outbox, old * 2, &roads), []);
+    // The disk refused: it is parked as before.
+    outbox.unparked(&group(), &moved, false);
+    let status = &outbox.status(UnixMillis(5))[0];
+    assert_eq!((status.waiting, status.parked), (0, 1));
+    assert_eq!(outbox.parked(UnixMillis(5))[0].why, "no");
+
+    let taken = outbox.take_parked(&group());
+    assert_eq!((taken.as_slice(), outbox.unpark(UnixMillis(5), &group())), (&[first][..], vec![]));
+    outbox.dropped(&group(), &taken, false);
+    let moved = outbox.unpark(UnixMillis(5), &group());
+    assert_eq!(moved, [(first, first + 2)]);
+    outbox.unparked(&group(), &moved, true);
+    let status = &outbox.status(UnixMillis(5))[0];
+    assert_eq!((status.waiting, status.parked), (1, 0));
+    let actions = stepped(&mut outbox, 10, &roads);
+    assert_eq!(sending(&actions).sequences, [first + 2]);
+    answered(&mut outbox, 11, sending(&actions), DeliveryReply { handled: 1, stopped: None });
+    outbox.settled(&group(), first + 2, Settled::Handled);
+    assert!(outbox.is_empty() && outbox.bytes == 0);
+}
+
+#[test]
+fn a_long_queue_becomes_too_old_in_parts() {
+    let config = Config { max_age: Duration::from_secs(10), ..Config::default() };
+    let mut outbox = restarted(2500, 3, config);
+    let mut parts = Vec::new();
+    loop {
+        let actions = stepped(&mut outbox, 10_001, &Roads::default());
+        if actions.is_empty() {
+            break;
+        }
+        parts.push(actions.len());
+        for action in actions {
+            if let Action::Settle { group, sequence, how } = action {
+                outbox.settled(&group, sequence, how);
+            }
+        }
+    }
+    assert_eq!(parts, [1024, 1024, 452]);
+    assert!(outbox.is_empty());
 }
 
 #[test]

@@ -78,6 +78,108 @@ fn a_row_that_this_node_did_not_seal_is_not_taken_on_trust() {
     assert!(loaded.damaged[0].starts_with("app/app-2: "), "{:?}", loaded.damaged);
 }
 
+/// Changes the bytes of one row, past the table.
+fn edit_row(path: &Path, key: &'static str, edit: fn(&mut Vec<u8>)) {
+    let database = Database::open(path).unwrap();
+    database
+        .write_blocking(move |transaction| {
+            let mut table = transaction.open_table(Rows::new("records-0"))?;
+            let mut value = table.get(key)?.unwrap().value().to_vec();
+            edit(&mut value);
+            table.insert(key, value.as_slice())?;
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Breaks the page that `record` is on, and with it a table in the middle.
+fn break_page_of(path: &Path, record: &Record) {
+    const PAGE: usize = 4096;
+    let needle = wire::encode(record).unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    let places = bytes.windows(needle.len()).enumerate();
+    let places: Vec<usize> =
+        places.filter(|(_, bytes)| *bytes == needle).map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        // How many rows it holds; what is before that redb looks at when it opens the file.
+        bytes[at / PAGE * PAGE + 2..][..2].fill(0xff);
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn find<'a>(loaded: &'a Loaded, record: &Record) -> Option<&'a Stored> {
+    loaded.records.iter().find(|stored| stored.record.key == record.key)
+}
+
+#[test]
+fn a_sound_record_with_a_broken_seal_outlives_a_broken_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let records: Vec<Record> = (0..400).map(record).collect();
+    write(&path, &records);
+    edit_row(&path, "app/app-7", |value| value[0] ^= 1);
+    // Of this one the signature does not hold either.
+    edit_row(&path, "app/app-8", |value| *value.last_mut().unwrap() ^= 1);
+    break_page_of(&path, &records[250]);
+    let loaded = open(&path).unwrap().load().unwrap();
+    assert!(loaded.damaged[0].contains("broken in the middle"), "{:?}", loaded.damaged);
+    assert!((300..400).contains(&loaded.records.len()), "{}", loaded.records.len());
+    assert!(find(&loaded, &records[250]).is_none());
+    assert!(!find(&loaded, &records[7]).unwrap().is_verified);
+    assert!(find(&loaded, &records[8]).unwrap().record.verify().is_err());
+    // At every later start all that was sound is there, and is sealed.
+    for _ in 0..2 {
+        let again = open(&path).unwrap().load().unwrap();
+        assert!(again.damaged.is_empty(), "{:?}", again.damaged);
+        assert_eq!(again.records.len(), loaded.records.len() - 1);
+        assert!(again.records.iter().all(|stored| stored.is_verified));
+        assert_eq!(find(&again, &records[7]).unwrap().record, records[7]);
+        assert!(find(&again, &records[8]).is_none());
+    }
+}
+
+#[test]
+fn where_new_tables_can_not_be_written_the_old_ones_stay_in_use() {
+    // redb refuses to write rows to a table of another kind, once the first table is there.
+    const OTHER: redb::MultimapTableDefinition<'_, &str, &str> =
+        redb::MultimapTableDefinition::new("lost-1");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let records: Vec<Record> = (0..400).map(record).collect();
+    write(&path, &records);
+    let database = Database::open(&path).unwrap();
+    let block = |transaction: &WriteTransaction| {
+        transaction.open_multimap_table(OTHER)?;
+        // Left by an earlier attempt.
+        transaction.open_table(Rows::new("records-1"))?.insert("left", [1].as_slice())?;
+        Ok(())
+    };
+    database.write_blocking(block).unwrap();
+    drop(database);
+    break_page_of(&path, &records[250]);
+    for _ in 0..2 {
+        let table = open(&path).unwrap();
+        assert!(table.load().is_err());
+        assert_eq!(
+            (table.table(Kind::Current).as_str(), table.read_generation().unwrap()),
+            ("records-0", 0)
+        );
+        let (rows, broken) = table.rows(Kind::Current).unwrap();
+        assert!(rows.len() > 300 && broken.is_some());
+    }
+    let table = open(&path).unwrap();
+    table
+        .database
+        .write_blocking(|transaction| Ok(transaction.delete_multimap_table(OTHER)?))
+        .unwrap();
+    let loaded = table.load().unwrap();
+    assert!(loaded.records.len() > 300);
+    assert_eq!(table.table(Kind::Current), "records-1");
+    let again = table.load().unwrap();
+    assert_eq!((again.records, again.damaged), (loaded.records, Vec::new()));
+}
+
 /// What a node holds after it has started on a damaged file, and whether it could.
 fn start(path: &Path, honest: &BTreeMap<RecordKey, Record>) -> Result<(usize, usize), String> {
     let table = open(path).map_err(|error| format!("{error:#}"))?;
