@@ -29,7 +29,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use apply::send as send_app;
 
-use crate::api::Client;
+use crate::api::{ApiError, Client, ClientError};
 use crate::home::Home;
 use crate::threads::Threads;
 
@@ -103,6 +103,17 @@ struct NodeArgs {
 impl NodeArgs {
     fn client(&self) -> Client {
         Client::new(&self.data.join("api.sock"))
+    }
+
+    /// The end of a verb whose request failed: a refusal is told with its kind, and in JSON if asked.
+    fn failed(&self, error: ClientError) -> Result<()> {
+        let ClientError::Refused(error) = error else { return Err(error.into()) };
+        if self.json {
+            output::print_json(&error)?;
+        }
+        let ApiError { error, kind } = error;
+        let kind = kind.map(|kind| format!("{kind}: ")).unwrap_or_default();
+        Err(anyhow::anyhow!("{kind}{error}"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{IdError, serde_as_text};
+use super::{IdError, serde_as_text, shown_as_text};
 
 /// The longest name, in bytes: that of a DNS label (RFC 1035), so that a name can become one.
 const MAX_NAME: usize = 63;
@@ -50,19 +50,7 @@ macro_rules! name {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
-            }
-        }
-
-        serde_as_text!($name);
+        shown_as_text!($name);
     };
 }
 

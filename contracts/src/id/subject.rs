@@ -3,11 +3,10 @@
 //! As in NATS ("Subject-Based Messaging"): a subject is tokens separated by dots; in a pattern,
 //! `*` stands for one token, and `>` at the end for one or more.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{IdError, serde_as_text};
+use super::{IdError, shown_as_text};
 
 /// The longest subject or pattern, in bytes.
 const MAX_LENGTH: usize = 255;
@@ -125,26 +124,8 @@ impl FromStr for SubjectPattern {
     }
 }
 
-macro_rules! text {
-    ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
-            }
-        }
-
-        serde_as_text!($name);
-    };
-}
-
-text!(Subject);
-text!(SubjectPattern);
+shown_as_text!(Subject);
+shown_as_text!(SubjectPattern);
 
 #[cfg(test)]
 mod tests {

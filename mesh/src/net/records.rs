@@ -4,6 +4,12 @@
 //! before anything else is done: nothing is shown, passed on or acknowledged that a crash could
 //! take back.
 
+mod shown;
+#[cfg(test)]
+mod tests;
+
+pub use shown::Records;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,46 +47,6 @@ const WARNINGS_EACH: Duration = Duration::from_secs(60);
 /// After a failure of the disk, it is asked again after so long, and not before: to read every
 /// record anew for each message would keep a disk that is full busy as well.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Every record that a node holds, the newest of each key.
-#[derive(Debug, Clone, Default)]
-pub struct Records {
-    by_key: BTreeMap<RecordKey, Arc<Record>>,
-    lost: BTreeMap<RecordKey, Vec<Arc<Record>>>,
-    held_back: Vec<Arc<Record>>,
-}
-
-impl Records {
-    /// The record of `key`; perhaps a tombstone.
-    pub fn get(&self, key: &RecordKey) -> Option<&Record> {
-        self.by_key.get(key).map(Arc::as_ref)
-    }
-
-    /// The record of every key, tombstones included, in the order of the keys.
-    pub fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.by_key.values().map(Arc::as_ref)
-    }
-
-    /// The changes of a key that lost against others made at the same time, the oldest first.
-    pub fn lost(&self, key: &RecordKey) -> impl Iterator<Item = &Record> {
-        self.lost.get(key).into_iter().flatten().map(Arc::as_ref)
-    }
-
-    /// Records from the future, which are not applied before this node's clock is there.
-    pub fn held_back(&self) -> impl Iterator<Item = &Record> {
-        self.held_back.iter().map(Arc::as_ref)
-    }
-
-    /// How many there are, tombstones included.
-    pub fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
-    }
-}
 
 /// A declaration of this node.
 #[derive(Debug)]
@@ -430,121 +396,5 @@ fn refuse(input: Input) {
     if let Input::Put(Put { answer, .. }) = input {
         let text = "the disk has failed, and is asked again in a moment";
         let _ = answer.send(Err(PutError::Store(StoreError(text.into()))));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-    use wattle_contracts::record::App;
-
-    use super::*;
-    use crate::net::service::Loaded;
-
-    /// Counts how often it is read.
-    #[derive(Default)]
-    struct Disk {
-        is_full: AtomicBool,
-        is_unreadable: AtomicBool,
-        loads: AtomicUsize,
-    }
-
-    impl RecordStore for Disk {
-        fn load(&self) -> Result<Loaded, StoreError> {
-            self.loads.fetch_add(1, Ordering::Relaxed);
-            match self.is_unreadable.load(Ordering::Relaxed) {
-                true => Err(StoreError("input/output error".into())),
-                false => Ok(Loaded::default()),
-            }
-        }
-
-        fn persist(&self, _: &[Write]) -> Result<(), StoreError> {
-            match self.is_full.load(Ordering::Relaxed) {
-                true => Err(StoreError("no space left on device".into())),
-                false => Ok(()),
-            }
-        }
-    }
-
-    fn plane(store: Arc<Disk>) -> Plane {
-        let key = Arc::new(SigningKey::from_seed([1; 32]).unwrap());
-        let metrics = Arc::<Metrics>::default();
-        Plane {
-            me: NodeId::from_bytes(key.public()),
-            key,
-            clock: WallClock::default(),
-            started: Instant::now(),
-            rng: SmallRng::seed_from_u64(1),
-            store,
-            peers: Arc::new(Peers::new(metrics.clone())),
-            metrics,
-            set: None,
-            retry_at: Time::ZERO,
-            waiting: Vec::new(),
-            up: BTreeSet::new(),
-            shown: watch::channel(Arc::default()).0,
-            warned: (Time::ZERO, 0),
-        }
-    }
-
-    fn put() -> (Input, oneshot::Receiver<Result<Record, PutError>>) {
-        let (answer, told) = oneshot::channel();
-        let name: wattle_contracts::id::AppName = "shop".parse().unwrap();
-        let body = RecordBody::App(Box::new(App::new(name.clone())));
-        (Input::Put(Put { key: RecordKey::App(name), body, answer }), told)
-    }
-
-    fn message() -> Input {
-        let key = SigningKey::from_seed([2; 32]).unwrap();
-        Input::Message(NodeId::from_bytes(key.public()), RecordMessage::Root([0; 32]))
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_refuses_writes_is_not_read_again_for_each_message() {
-        let disk = Arc::<Disk>::default();
-        let mut plane = plane(disk.clone());
-        plane.load().await.unwrap();
-        disk.is_full.store(true, Ordering::Relaxed);
-        let failed = plane.now();
-        let (input, told) = put();
-        plane.take(vec![input]).await;
-        assert!(told.await.unwrap().unwrap_err().to_string().contains("no space left"));
-        assert!(plane.retry_at >= failed.plus(RETRY) && plane.nap() <= RETRY);
-        // However slow the machine is that runs this.
-        plane.retry_at = Time::NEVER;
-        let (input, told) = put();
-        plane.take(vec![message(), input]).await;
-        for _ in 0..50 {
-            plane.take(vec![message()]).await;
-        }
-        assert_eq!((disk.loads.load(Ordering::Relaxed), plane.waiting.len()), (1, 1));
-        // What was declared meanwhile is taken once the disk is well.
-        disk.is_full.store(false, Ordering::Relaxed);
-        plane.retry_at = plane.now();
-        plane.take(Vec::new()).await;
-        assert_eq!(disk.loads.load(Ordering::Relaxed), 2);
-        told.await.unwrap().unwrap();
-        plane.take(vec![message()]).await;
-        assert_eq!(disk.loads.load(Ordering::Relaxed), 2);
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_can_not_be_read_is_left_alone_for_a_while_too() {
-        let disk = Arc::<Disk>::default();
-        disk.is_unreadable.store(true, Ordering::Relaxed);
-        let mut plane = plane(disk.clone());
-        let failed = plane.now();
-        let (input, told) = put();
-        plane.take(vec![input]).await;
-        assert!(matches!(told.await.unwrap(), Err(PutError::Store(_))));
-        assert!(plane.retry_at >= failed.plus(RETRY));
-        plane.retry_at = Time::NEVER;
-        // As many declarations wait as have a place; the others are refused.
-        let (inputs, told): (Vec<_>, Vec<_>) = (0..=QUEUE).map(|_| put()).unzip();
-        plane.take(inputs).await;
-        assert_eq!((disk.loads.load(Ordering::Relaxed), plane.waiting.len()), (1, QUEUE));
-        let last = told.into_iter().next_back().unwrap();
-        assert!(matches!(last.await.unwrap(), Err(PutError::Store(_))));
     }
 }

@@ -6,7 +6,7 @@ use wattle_contracts::id::ComponentId;
 
 use super::NodeArgs;
 use super::output::{print, print_json};
-use crate::api::{ApiError, CallReply, CallRequest, ClientError};
+use crate::api::{CallReply, CallRequest};
 
 #[derive(Args)]
 pub(super) struct Call {
@@ -37,15 +37,7 @@ impl Call {
         match reply {
             Ok(reply) if self.node.json => print_json(&reply),
             Ok(reply) => print(&format!("{}\n", reply.result)),
-            Err(ClientError::Refused(error)) => {
-                if self.node.json {
-                    print_json(&error)?;
-                }
-                let ApiError { error, kind } = error;
-                let kind = kind.map(|kind| format!("{kind}: ")).unwrap_or_default();
-                Err(anyhow::anyhow!("{kind}{error}"))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => self.node.failed(error),
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::NodeArgs;
 use super::output::{print, print_json};
-use crate::api::{ApiError, ClientError, PublishReply, PublishRequest};
+use crate::api::{PublishReply, PublishRequest};
 
 /// Publishes a message to whoever subscribes to its subject.
 #[derive(Args)]
@@ -67,15 +67,7 @@ impl Publish {
             Ok(reply) if self.node.json => print_json(&reply),
             Ok(PublishReply { id: Some(id) }) => print(&format!("{id}\n")),
             Ok(PublishReply { id: None }) => Ok(()),
-            Err(ClientError::Refused(error)) => {
-                if self.node.json {
-                    print_json(&error)?;
-                }
-                let ApiError { error, kind } = error;
-                let kind = kind.map(|kind| format!("{kind}: ")).unwrap_or_default();
-                Err(anyhow::anyhow!("{kind}{error}"))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => self.node.failed(error),
         }
     }
 }
