@@ -1,6 +1,7 @@
 //! One invocation as it is written down: who calls what, until when, and how it can fail.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -146,13 +147,10 @@ pub enum Encoding {
     Message,
 }
 
-/// What stands at the head of every call between nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallHeader {
-    /// How much time is left, from the moment this was written.
-    pub time_left: Duration,
-    /// The trace it belongs to.
-    pub trace: TraceContext,
+/// Who calls what: that part of a call's header which is the same for many calls. It is shared,
+/// and stands once on each stream ([`crate::wire::FrameEncoder`]).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CallRoute {
     /// Who calls.
     pub source: Source,
     /// The component or provider that is called.
@@ -163,6 +161,17 @@ pub struct CallHeader {
     pub function: String,
     /// How the arguments and the result are written.
     pub encoding: Encoding,
+}
+
+/// What stands at the head of every call between nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallHeader {
+    /// How much time is left, from the moment this was written.
+    pub time_left: Duration,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+    /// Who calls what.
+    pub route: Arc<CallRoute>,
     /// How many nodes this call has passed.
     pub hops: u8,
     /// Where it is to be passed on to, when its caller can't reach the callee's node by itself.
@@ -189,6 +198,11 @@ impl Relay {
     /// How many nodes may pass on one call: the common neighbour of caller and callee, and one
     /// more if that one has just lost its own connection to the callee.
     pub const MAX: usize = 2;
+}
+
+impl CallRoute {
+    /// The longest name of a function that can be called, in bytes.
+    pub const MAX_FUNCTION: usize = 1024;
 }
 
 impl CallHeader {

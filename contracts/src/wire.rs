@@ -1,15 +1,17 @@
 //! Every message between nodes, and the one place that touches `bincode`.
 //!
 //! A frame is `u32` length (little-endian, of what follows), `u16` length of the head, the head
-//! (bincode), and the payload as it is: a body is never copied through the codec. Upstream
+//! (bincode), and the payload as it is: a body is never copied through the codec. Who calls what
+//! stands in the first call of each kind on a stream; later ones name it by a number. Upstream
 //! `bincode` has stopped (RUSTSEC-2025-0141), so nothing outside this module names it, and golden
 //! bytes in the tests pin the format.
 
 mod codec;
 mod frame;
+mod routes;
 
 pub use codec::{WireError, decode, encode};
-pub use frame::{Frame, FrameDecoder, FrameHead, MAX_FRAME, Side};
+pub use frame::{Frame, FrameDecoder, FrameEncoder, FrameHead, Head, MAX_FRAME, Side};
 
 use serde::{Deserialize, Serialize};
 

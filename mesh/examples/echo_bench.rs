@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use wattle_contracts::call::{CallError, CallHeader, Encoding, Source, TraceContext};
+use wattle_contracts::call::{CallError, CallHeader, CallRoute, Encoding, Source, TraceContext};
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
@@ -69,11 +69,13 @@ fn header() -> Result<CallHeader, Box<dyn Error>> {
     Ok(CallHeader {
         time_left: Duration::from_secs(30),
         trace: TraceContext::default(),
-        source: Source::Component("bench/caller".parse()?),
-        target: "bench/echo".parse()?,
-        contract: "wattle:bench/echo@0.1.0".parse()?,
-        function: "echo".into(),
-        encoding: Encoding::Values,
+        route: Arc::new(CallRoute {
+            source: Source::Component("bench/caller".parse()?),
+            target: "bench/echo".parse()?,
+            contract: "wattle:bench/echo@0.1.0".parse()?,
+            function: "echo".into(),
+            encoding: Encoding::Values,
+        }),
         hops: 0,
         relay: None,
     })

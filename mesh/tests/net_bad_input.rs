@@ -10,7 +10,7 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use net_common::raw::{self, Raw};
 use net_common::*;
 use wattle_contracts::control::Control;
-use wattle_contracts::wire::{self, Frame, FrameHead, Side};
+use wattle_contracts::wire::{self, Frame, FrameEncoder, FrameHead, Side};
 use wattle_mesh::net::{Mesh, WallClock};
 
 const CALLS: &str = "/wattle/call/1";
@@ -43,7 +43,7 @@ async fn lives(one: &Mesh, two: &Mesh) {
 
 fn frame(head: FrameHead) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Frame::bare(head).encode(&mut bytes).unwrap();
+    FrameEncoder::default().encode(Frame::bare(head), &mut bytes).unwrap();
     bytes
 }
 

@@ -18,6 +18,7 @@ mod service;
 mod start;
 mod table;
 mod trace;
+mod way;
 
 pub(crate) use apply::{ApplyError, ApplyRequest};
 pub(crate) use change::{ChangeError, ConfigRequest, LinkRequest};

@@ -39,6 +39,7 @@ impl CallContext {
 }
 
 /// Where a call goes.
+#[derive(Clone)]
 pub enum Destination {
     /// A component on this node: called with values, without encoding them.
     Local(Arc<Actor>),
@@ -46,18 +47,27 @@ pub enum Destination {
     Remote(Arc<dyn Remote>),
 }
 
+/// One imported function of a component, on its way to whatever it is linked to.
+pub trait Way: Send + Sync + 'static {
+    /// Where a call goes now. Asked for each single call: links change while components run.
+    fn destination(&self) -> Result<Destination, CallError>;
+}
+
+impl<F> Way for F
+where
+    F: Fn() -> Result<Destination, CallError> + Send + Sync + 'static,
+{
+    fn destination(&self) -> Result<Destination, CallError> {
+        self()
+    }
+}
+
 /// Everything that a component can reach beyond itself. The node implements it.
-///
-/// Implementations must be able to answer [`Outside::resolve`] for each single call: links change
-/// while components run.
 #[async_trait]
 pub trait Outside: Send + Sync + 'static {
-    /// Where `source`'s calls to `contract` go now.
-    fn resolve(
-        &self,
-        source: &ComponentId,
-        contract: &ContractId,
-    ) -> Result<Destination, CallError>;
+    /// The way of `source`'s calls to `function` of `contract`. Asked once, when the function is
+    /// first called; whether it leads anywhere shows with each call.
+    fn way(&self, source: &ComponentId, contract: &ContractId, function: &str) -> Arc<dyn Way>;
 
     /// The store behind the bucket that `source` opens under the name `bucket`. Called on each
     /// `wasi:keyvalue/store.open`, and must not wait.

@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, WireError};
+use super::routes::{ReadRoutes, WireHeader, WrittenRoutes};
 use crate::call::{CallError, CallHeader};
 
 /// The longest frame, in bytes, without its four bytes of length. Bodies are cut into chunks far
@@ -24,14 +25,17 @@ pub enum Side {
 ///
 /// A call's number is chosen by its caller and is unique among the calls that this caller has
 /// opened on this connection, for as long as the connection lives.
+pub type FrameHead = Head<Box<CallHeader>>;
+
+/// A [`FrameHead`]; `H` is the header of a call: whole, or as it is on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FrameHead {
+pub enum Head<H> {
     /// Opens a call. The payload holds the arguments.
     Call {
         /// The number of the call.
         call: u64,
-        /// Who calls what.
-        header: Box<CallHeader>,
+        /// Who calls what, until when.
+        header: H,
         /// Whether [`FrameHead::Data`] from the caller follows.
         streams: bool,
     },
@@ -93,45 +97,87 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
+impl<H> Head<H> {
+    /// The same, with another header.
+    fn try_map<T, E>(self, header: impl FnOnce(H) -> Result<T, E>) -> Result<Head<T>, E> {
+        Ok(match self {
+            Self::Call { call, header: of, streams } => {
+                Head::Call { call, header: header(of)?, streams }
+            }
+            Self::Reply { call, streams } => Head::Reply { call, streams },
+            Self::Error { call, error } => Head::Error { call, error },
+            Self::Data { call, from, last } => Head::Data { call, from, last },
+            Self::Credit { call, from, bytes } => Head::Credit { call, from, bytes },
+            Self::Cancel { call } => Head::Cancel { call },
+            Self::StopData { call, from } => Head::StopData { call, from },
+            Self::Drain => Head::Drain,
+        })
+    }
+}
+
 impl Frame {
     /// A frame without payload.
     pub fn bare(head: FrameHead) -> Self {
         Self { head, payload: Bytes::new() }
     }
+}
 
-    /// Appends the frame to `out`, or leaves `out` as it was.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+/// Writes the frames of one stream, in the order in which they are sent.
+#[derive(Debug, Default)]
+pub struct FrameEncoder {
+    routes: WrittenRoutes,
+}
+
+impl FrameEncoder {
+    /// Appends the frame to `out`; if it can't be written, leaves `out` as it was, and the next
+    /// frame may follow.
+    pub fn encode(&mut self, frame: Frame, out: &mut Vec<u8>) -> Result<(), WireError> {
         let start = out.len();
+        let Frame { head, payload } = frame;
+        let mut route = None;
+        let head = head.try_map(|header| {
+            let (header, new) = self.routes.shorten(*header);
+            route = new;
+            Ok(header)
+        })?;
         out.extend_from_slice(&[0; 6]);
-        let written = self.encode_after_lengths(start, out);
-        if written.is_err() {
-            out.truncate(start);
+        let written = write_after_lengths(&head, &payload, start, out);
+        match (&written, route) {
+            (Err(_), _) => out.truncate(start),
+            (Ok(()), Some(route)) => self.routes.wrote(route),
+            (Ok(()), None) => {}
         }
         written
     }
+}
 
-    fn encode_after_lengths(&self, start: usize, out: &mut Vec<u8>) -> Result<(), WireError> {
-        codec::encode_into(&self.head, out)?;
-        let head = out.len() - start - 6;
-        let length = 2 + head + self.payload.len();
-        if length > MAX_FRAME {
-            return Err(WireError::TooLong { length, limit: MAX_FRAME });
-        }
-        let head = u16::try_from(head)
-            .map_err(|_| WireError::TooLong { length: head, limit: u16::MAX.into() })?;
-        let lengths = (length as u32).to_le_bytes().into_iter().chain(head.to_le_bytes());
-        for (to, from) in out.iter_mut().skip(start).zip(lengths) {
-            *to = from;
-        }
-        out.extend_from_slice(&self.payload);
-        Ok(())
+fn write_after_lengths(
+    head: &Head<WireHeader>,
+    payload: &[u8],
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), WireError> {
+    codec::encode_into(head, out)?;
+    let head = out.len() - start - 6;
+    let length = 2 + head + payload.len();
+    if length > MAX_FRAME {
+        return Err(WireError::TooLong { length, limit: MAX_FRAME });
     }
+    let head = u16::try_from(head)
+        .map_err(|_| WireError::TooLong { length: head, limit: u16::MAX.into() })?;
+    let lengths = (length as u32).to_le_bytes().into_iter().chain(head.to_le_bytes());
+    for (to, from) in out.iter_mut().skip(start).zip(lengths) {
+        *to = from;
+    }
+    out.extend_from_slice(payload);
+    Ok(())
 }
 
 /// Cuts a stream of bytes into frames. Payloads share the buffer: nothing is copied.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     buffer: BytesMut,
+    routes: ReadRoutes,
 }
 
 impl FrameDecoder {
@@ -167,31 +213,36 @@ impl FrameDecoder {
             return Err(cut());
         }
         let payload = frame.split_off(head);
-        Ok(Some(Frame { head: codec::decode(&frame)?, payload }))
+        let head: Head<WireHeader> = codec::decode(&frame)?;
+        let head = head.try_map(|header| self.routes.whole(header).map(Box::new))?;
+        Ok(Some(Frame { head, payload }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::call::{Encoding, ErrorKind, Source, TraceContext};
+    use crate::call::{CallRoute, Encoding, ErrorKind, Source, TraceContext};
 
-    fn call() -> Frame {
+    fn call(function: &str) -> Frame {
         Frame {
             head: FrameHead::Call {
                 call: 300,
                 header: Box::new(CallHeader {
                     time_left: Duration::from_millis(1500),
                     trace: TraceContext { trace_id: 5, parent_span: 6 },
-                    source: Source::Component("shop/basket".parse().unwrap()),
-                    target: "shop/pricing".parse().unwrap(),
-                    contract: "example:shop/pricing@0.1.0".parse().unwrap(),
-                    function: "price".into(),
-                    encoding: Encoding::Values,
+                    route: Arc::new(CallRoute {
+                        source: Source::Component("shop/basket".parse().unwrap()),
+                        target: "shop/pricing".parse().unwrap(),
+                        contract: "example:shop/pricing@0.1.0".parse().unwrap(),
+                        function: function.into(),
+                        encoding: Encoding::Values,
+                    }),
                     hops: 1,
                     relay: None,
                 }),
@@ -203,9 +254,8 @@ mod tests {
 
     fn heads() -> impl Strategy<Value = FrameHead> {
         let side = prop_oneof![Just(Side::Caller), Just(Side::Callee)];
-        let Frame { head, .. } = call();
         prop_oneof![
-            Just(head),
+            "[a-e]{1,2}".prop_map(|function| call(&function).head),
             (any::<u64>(), any::<bool>())
                 .prop_map(|(call, streams)| FrameHead::Reply { call, streams }),
             (any::<u64>(), ".{0,40}").prop_map(|(call, message)| FrameHead::Error {
@@ -226,18 +276,19 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_version_2() {
         let mut bytes = Vec::new();
-        call().encode(&mut bytes).unwrap();
-        Frame {
+        let mut encoder = FrameEncoder::default();
+        encoder.encode(call("price"), &mut bytes).unwrap();
+        encoder.encode(call("price"), &mut bytes).unwrap();
+        let reply = Frame {
             head: FrameHead::Reply { call: 7, streams: true },
             payload: Bytes::from_static(b"ok"),
-        }
-        .encode(&mut bytes)
-        .unwrap();
+        };
+        encoder.encode(reply, &mut bytes).unwrap();
         assert_eq!(hex::encode(&bytes), GOLDEN);
     }
-    const GOLDEN: &str = "510000004b0000fb2c0101fc0065cd1d0506000b73686f702f6261736b65740c\
-        73686f702f70726963696e671a6578616d706c653a73686f702f70726963696e6740302e312e300570726963\
-        6500010000617267730700000003000107016f6b";
+    const GOLDEN: &str = "520000004c0000fb2c0101fc0065cd1d050601000b73686f702f6261736b65740c73686f702f70726963696e\
+        671a6578616d706c653a73686f702f70726963696e6740302e312e3005707269636500010000617267731700\
+        0000110000fb2c0101fc0065cd1d05060000010000617267730700000003000107016f6b";
 
     proptest! {
         #[test]
@@ -249,9 +300,9 @@ mod tests {
                 .into_iter()
                 .map(|(head, payload)| Frame { head, payload: payload.into() })
                 .collect();
-            let mut bytes = Vec::new();
+            let (mut encoder, mut bytes) = (FrameEncoder::default(), Vec::new());
             for frame in &frames {
-                frame.encode(&mut bytes).unwrap();
+                encoder.encode(frame.clone(), &mut bytes).unwrap();
             }
             let mut decoder = FrameDecoder::default();
             let mut read = Vec::new();
@@ -286,7 +337,7 @@ mod tests {
         assert!(matches!(decoder.next_frame(), Err(WireError::TooLong { .. })));
         let mut out = vec![1, 2, 3];
         let big = Frame { head: FrameHead::Drain, payload: vec![0; MAX_FRAME].into() };
-        assert!(big.encode(&mut out).is_err());
+        assert!(FrameEncoder::default().encode(big, &mut out).is_err());
         assert_eq!(out, [1, 2, 3]);
     }
 }

@@ -38,7 +38,7 @@ pub use event::Event;
 pub use outcome::{Closed, Lost, OpenError, ReplyError, Sent, Violation};
 
 use bytes::Bytes;
-use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
+use wattle_contracts::call::{CallError, CallHeader, CallRoute, ErrorKind};
 use wattle_contracts::wire::{Frame, FrameHead, MAX_FRAME, Side};
 
 use body::{Inflow, Outflow};
@@ -54,9 +54,6 @@ pub const CHUNK: usize = 32 * 1024;
 
 /// The longest payload of a call or a reply, in bytes; what is longer is streamed.
 pub const MAX_PAYLOAD: usize = MAX_FRAME - 64 * 1024;
-
-/// The longest name of a function that can be called, in bytes.
-pub const MAX_FUNCTION: usize = 1024;
 
 /// What one stream may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +149,7 @@ impl<O, I> Mux<O, I> {
             return Err(OpenError::Draining);
         }
         check_size(payload.len(), MAX_PAYLOAD)?;
-        check_size(header.function.len(), MAX_FUNCTION)?;
+        check_size(header.route.function.len(), CallRoute::MAX_FUNCTION)?;
         if self.outgoing.len() >= self.limits.calls || !self.heads_have_room() {
             return Err(OpenError::Overloaded);
         }

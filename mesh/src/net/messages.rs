@@ -18,7 +18,9 @@ use bytes::Bytes;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::sync::{Notify, Semaphore};
-use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source, TraceContext};
+use wattle_contracts::call::{
+    CallError, CallHeader, CallRoute, Encoding, ErrorKind, Source, TraceContext,
+};
 use wattle_contracts::id::{ComponentId, ContractId, NodeId, Subject};
 use wattle_contracts::message::{Group, MAX_BODY, MessageId};
 use wattle_contracts::record::RecordBody;
@@ -313,11 +315,13 @@ impl Messenger {
         CallHeader {
             time_left,
             trace: TraceContext::default(),
-            source: Source::Messages,
-            target: target.clone(),
-            contract: self.inner.contract.clone(),
-            function: function.into(),
-            encoding: Encoding::Message,
+            route: Arc::new(CallRoute {
+                source: Source::Messages,
+                target: target.clone(),
+                contract: self.inner.contract.clone(),
+                function: function.into(),
+                encoding: Encoding::Message,
+            }),
             hops: 1,
             relay: None,
         }
@@ -330,7 +334,7 @@ impl Messenger {
         header: &CallHeader,
         payload: Bytes,
     ) -> Result<Bytes, CallError> {
-        match header.function.as_str() {
+        match header.route.function.as_str() {
             send::FUNCTION => self.serve_delivery(from, header, &payload).await,
             live::FUNCTION => self.serve_live(header, &payload).await,
             other => {

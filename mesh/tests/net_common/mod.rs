@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source, TraceContext};
+use wattle_contracts::call::{
+    CallError, CallHeader, CallRoute, Encoding, ErrorKind, Source, TraceContext,
+};
 use wattle_contracts::id::{Digest, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordKey, Version};
@@ -130,11 +132,13 @@ pub fn header(function: &str) -> CallHeader {
     CallHeader {
         time_left: Duration::from_secs(20),
         trace: TraceContext::default(),
-        source: Source::Operator,
-        target: "shop/basket".parse().unwrap(),
-        contract: "example:shop/basket@0.1.0".parse().unwrap(),
-        function: function.into(),
-        encoding: Encoding::Message,
+        route: Arc::new(CallRoute {
+            source: Source::Operator,
+            target: "shop/basket".parse().unwrap(),
+            contract: "example:shop/basket@0.1.0".parse().unwrap(),
+            function: function.into(),
+            encoding: Encoding::Message,
+        }),
         hops: 0,
         relay: None,
     }
@@ -222,7 +226,7 @@ impl Service for Echo {
     ) -> Result<Reply, CallError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         *self.path.lock().unwrap() = header.relay.map(|relay| relay.path).unwrap_or_default();
-        match header.function.as_str() {
+        match header.route.function.as_str() {
             "echo" => Ok(Reply { payload, body }),
             "who" => Ok(Reply::new(from.to_string())),
             "hang" => {

@@ -63,7 +63,7 @@ impl Node {
         header: CallHeader,
         payload: Bytes,
     ) -> Result<Reply, CallError> {
-        let (target, repeats) = (header.target.clone(), self.repeats());
+        let (target, repeats) = (header.route.target.clone(), self.repeats());
         let deadline = Instant::now() + header.time_left;
         let hedge = options.hedge_millis.map(|millis| Duration::from_millis(millis.into()));
         let mut call = Call::new(self.now(), self.now().plus(header.time_left), hedge);

@@ -7,16 +7,16 @@ use http::{Request, Response};
 use wattle_contracts::call::{CallError, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
 use wattle_contracts::message::MessageId;
-use wattle_contracts::record::{LinkOptions, ProviderKind};
+use wattle_contracts::record::ProviderKind;
 use wattle_mesh::core::links::Target as Link;
 use wattle_runtime::{
-    CallContext, Destination, HttpBody, HttpOutError, HttpTimeouts, KeyValue, KeyValueError,
-    LogLevel, Outside, PublishError, Remote,
+    CallContext, HttpBody, HttpOutError, HttpTimeouts, KeyValue, KeyValueError, LogLevel, Outside,
+    PublishError, Way,
 };
 
-use super::invoke::repeats;
 use super::node::Node;
 use super::table::{Table, Target};
+use super::way::LinkedImport;
 use crate::providers::http_message::OUTGOING;
 use crate::providers::keyvalue::{self, LinkedStore};
 use crate::providers::messaging::Publication;
@@ -59,22 +59,8 @@ fn parsed(contract: &str) -> Result<ContractId, CallError> {
 
 #[async_trait]
 impl Outside for NodeOutside {
-    fn resolve(
-        &self,
-        source: &ComponentId,
-        contract: &ContractId,
-    ) -> Result<Destination, CallError> {
-        let node = self.node()?;
-        let table = node.table();
-        let link = node.draw(&table, table.import(source, contract)?)?;
-        let here = node.running().actor(&link.to).filter(|_| node.answers(&table, link));
-        Ok(match here {
-            Some(actor) => Destination::Local(actor),
-            None => {
-                let (target, options) = (link.to.clone(), Arc::clone(&link.options));
-                Destination::Remote(Arc::new(Elsewhere { node, target, options }))
-            }
-        })
+    fn way(&self, source: &ComponentId, contract: &ContractId, function: &str) -> Arc<dyn Way> {
+        Arc::new(LinkedImport::new(Weak::clone(&self.node), source, contract, function))
     }
 
     fn key_value(
@@ -122,34 +108,6 @@ impl Outside for NodeOutside {
         let table = node.table();
         let link = node.draw(&table, table.import(source, &parsed(OUTGOING)?)?)?;
         node.http_out(context, &table, link, request, timeouts).await
-    }
-}
-
-/// A component that does not run here, or is not to be called here.
-struct Elsewhere {
-    node: Arc<Node>,
-    target: ComponentId,
-    options: Arc<LinkOptions>,
-}
-
-#[async_trait]
-impl Remote for Elsewhere {
-    async fn call(
-        &self,
-        context: CallContext,
-        _source: &ComponentId,
-        contract: &ContractId,
-        function: &str,
-        arguments: Vec<u8>,
-    ) -> Result<Vec<u8>, CallError> {
-        let header = self.node.header(&context, &self.target, contract, function, Encoding::Values);
-        let (node, options) = (&self.node, self.options.as_ref());
-        let reply = match repeats(options, function) {
-            // In a box of its own: every call's future would else have room for this one's.
-            true => Box::pin(node.send_again(options, header, arguments.into())).await?,
-            false => node.send_along(options, header, arguments.into(), None).await?,
-        };
-        Ok(reply.payload.into())
     }
 }
 

@@ -1,19 +1,19 @@
 //! From a name to a node: which nodes could answer a call, which of them gets it, and what the
 //! caller is told when none can.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
-use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
+use wattle_contracts::call::{CallError, CallHeader, CallRoute, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::record::{Labels, LinkOptions};
 use wattle_mesh::core::placement::{self, Candidate as Home};
 use wattle_mesh::core::routing::{self, Candidate, Router, carries};
 use wattle_mesh::core::time::Time;
-use wattle_mesh::net::{BodyStream, NodeView, Reply, Standing, View};
+use wattle_mesh::net::{BodyStream, Mesh, NodeView, Reply, Standing, View};
 use wattle_runtime::CallContext;
 
 use super::node::Node;
@@ -36,16 +36,24 @@ impl Routes {
 /// A call under way, as the router counts it. A caller that goes away without an answer has not
 /// learned anything about the node.
 struct UnderWay<'a> {
-    routes: &'a Routes,
-    now: Time,
-    node: NodeId,
+    caller: &'a Node,
+    callee: NodeId,
     outcome: Result<(), ErrorKind>,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(caller: &'a Node, callee: NodeId) -> Self {
+        let mut state = caller.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.began(callee);
+        Self { caller, callee, outcome: Err(ErrorKind::Cancelled) }
+    }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut state = self.routes.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.ended(self.now, self.node, self.outcome);
+        let now = self.caller.now();
+        let mut state = self.caller.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.ended(now, self.callee, self.outcome);
     }
 }
 
@@ -59,14 +67,22 @@ impl Node {
         function: &str,
         encoding: Encoding,
     ) -> CallHeader {
-        CallHeader {
-            time_left: context.deadline.saturating_duration_since(Instant::now()),
-            trace: context.trace,
+        let route = CallRoute {
             source: context.source.clone(),
             target: target.clone(),
             contract: contract.clone(),
             function: function.into(),
             encoding,
+        };
+        self.header_along(context, Arc::new(route))
+    }
+
+    /// The same, where it is known already who calls what.
+    pub(super) fn header_along(&self, context: &CallContext, route: Arc<CallRoute>) -> CallHeader {
+        CallHeader {
+            time_left: context.deadline.saturating_duration_since(Instant::now()),
+            trace: context.trace,
+            route,
             hops: context.hops.saturating_add(1),
             relay: None,
         }
@@ -90,7 +106,7 @@ impl Node {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let to = self.choose(&header.target, options, &[])?;
+        let to = self.choose(&header.route.target, options, &[])?;
         self.send_to(to, header, payload, body).await
     }
 
@@ -102,24 +118,12 @@ impl Node {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let mesh = self
-            .mesh()
-            .ok_or_else(|| CallError::new(ErrorKind::Unreachable, "this node is still starting"))?;
-        let mut call = UnderWay {
-            routes: self.routes(),
-            now: self.now(),
-            node: to,
-            outcome: Err(ErrorKind::Cancelled),
-        };
-        let target = header.target.clone();
-        {
-            let mut state = call.routes.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.0.began(to);
-        }
+        let mesh = self.mesh_started()?;
+        let mut call = UnderWay::begin(self, to);
+        let route = Arc::clone(&header.route);
         let outcome = mesh.call(to, header, payload, body).await;
-        call.now = self.now();
         call.outcome = outcome.as_ref().map(drop).map_err(|error| error.kind);
-        outcome.map_err(|error| name_target(error, &target, to))
+        outcome.map_err(|error| name_target(error, &route.target, to))
     }
 
     /// Notes that these nodes have let others answer first.
@@ -136,16 +140,26 @@ impl Node {
         options: &LinkOptions,
         tried: &[NodeId],
     ) -> Result<NodeId, CallError> {
-        let table = self.table();
+        let (table, view) = (self.table(), self.view()?);
+        let candidates = self.candidates(&table, &view, target, options, tried)?;
+        self.pick(&table, &view, target, &candidates)
+    }
+
+    /// The nodes among which a call of `target` along a link with `options` may choose, but for
+    /// those in `tried`.
+    pub(super) fn candidates(
+        &self,
+        table: &Table,
+        view: &View,
+        target: &ComponentId,
+        options: &LinkOptions,
+        tried: &[NodeId],
+    ) -> Result<Vec<Candidate>, CallError> {
         let wanted = table.target(target)?;
-        let unreachable = |message| CallError::new(ErrorKind::Unreachable, message);
-        let mesh = self.mesh().ok_or_else(|| unreachable("this node is still starting".into()))?;
-        let view = mesh.view();
-        let serves = |node: &NodeView| serves(node, target, &wanted);
         let mut serving: Vec<&NodeView> = view
             .nodes
             .values()
-            .filter(|node| !node.is_self && node.is_reachable() && serves(node))
+            .filter(|node| !node.is_self && node.is_reachable() && serves(node, target, &wanted))
             .filter(|node| !tried.contains(&node.id))
             .collect();
         // Those that serve the current declaration; while it is on its way, those that serve an
@@ -158,27 +172,52 @@ impl Node {
         let asked = serving.len();
         let mut serving = routing::narrow(options, serving, |node| &node.about.labels);
         if serving.is_empty() && asked > 0 {
-            return Err(unreachable(unwanted(target, options)));
+            return Err(CallError::new(ErrorKind::Unreachable, unwanted(target, options)));
         }
         // One that has fallen silent just now may be back in a moment, and till then others serve.
         let is_alive = |node: &&NodeView| node.standing == Standing::Alive;
         if serving.iter().any(is_alive) {
             serving.retain(is_alive);
         }
-        let candidates: Vec<Candidate> = serving
-            .into_iter()
-            .map(|node| Candidate {
-                node: node.id,
-                rtt: node.rtt,
-                detour: node.via.is_some(),
-                busy: node.load.components.get(target).copied().unwrap_or(0),
-            })
-            .collect();
-        let mut state = self.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (router, random) = &mut *state;
-        router
-            .pick(self.now(), &candidates, random)
-            .ok_or_else(|| unreachable(explain(target, &table, &view, serves)))
+        let candidate = |node: &NodeView| Candidate {
+            node: node.id,
+            rtt: node.rtt,
+            detour: node.via.is_some(),
+            busy: node.load.components.get(target).copied().unwrap_or(0),
+        };
+        Ok(serving.into_iter().map(candidate).collect())
+    }
+
+    /// The best of `candidates`, which were found in `table` and `view`.
+    pub(super) fn pick(
+        &self,
+        table: &Table,
+        view: &View,
+        target: &ComponentId,
+        candidates: &[Candidate],
+    ) -> Result<NodeId, CallError> {
+        let now = self.now();
+        let picked = {
+            let mut state = self.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
+            let (router, random) = &mut *state;
+            router.pick(now, candidates, random)
+        };
+        picked.ok_or_else(|| {
+            let serves = |node: &NodeView| {
+                table.target(target).is_ok_and(|wanted| serves(node, target, &wanted))
+            };
+            CallError::new(ErrorKind::Unreachable, explain(target, table, view, serves))
+        })
+    }
+
+    /// What this node knows of the others now.
+    pub(super) fn view(&self) -> Result<Arc<View>, CallError> {
+        Ok(self.mesh_started()?.view())
+    }
+
+    fn mesh_started(&self) -> Result<&Mesh, CallError> {
+        let starting = || CallError::new(ErrorKind::Unreachable, "this node is still starting");
+        self.mesh().ok_or_else(starting)
     }
 
     /// What of `table` belongs on this node now.

@@ -1,6 +1,7 @@
 //! The components that run on this node, and how those that should are doing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Running {
     actors: RwLock<HashMap<ComponentId, Entry>>,
+    /// How often an actor has come or gone.
+    changes: AtomicU64,
     statuses: RwLock<BTreeMap<ComponentId, Status>>,
 }
 
@@ -36,6 +39,11 @@ impl Running {
     pub(crate) fn actor(&self, id: &ComponentId) -> Option<Arc<Actor>> {
         let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
         actors.get(id).map(|entry| Arc::clone(&entry.actor))
+    }
+
+    /// Another number after each change of what [`Running::actor`] finds.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Whether `id` runs as `spec` says.
@@ -57,6 +65,7 @@ impl Running {
         self.set_status(id.clone(), Status::Running);
         let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
         actors.insert(id, Entry { actor, spec });
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn set_status(&self, id: ComponentId, status: Status) {
@@ -68,6 +77,7 @@ impl Running {
         let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = actors.keys().filter(|id| !keep(id)).cloned().collect();
         actors.retain(|id, _| keep(id));
+        self.changes.fetch_add(1, Ordering::Release);
         self.statuses.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(id));
         gone
     }

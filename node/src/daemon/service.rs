@@ -59,14 +59,14 @@ impl Node {
             let message = format!("the call has passed {} nodes: it goes round", header.hops);
             return Err(CallError::new(ErrorKind::NotAllowed, message));
         }
-        if header.source == Source::Messages {
+        if header.route.source == Source::Messages {
             return self.serve_messages(from, &header, payload).await;
         }
         let table = self.table_that_allows(&mut header).await?;
-        match table.target(&header.target)? {
+        match table.target(&header.route.target)? {
             Target::Provider(spec) => self.serve_provider(spec, header, payload, body).await,
             Target::Component(_) => {
-                let (node, target) = (Arc::clone(self), header.target.clone());
+                let (node, target) = (Arc::clone(self), header.route.target.clone());
                 let call = async move { node.serve_component(header, payload, body).await };
                 self.paces().run(&target, call).await
             }
@@ -78,10 +78,13 @@ impl Node {
     async fn table_that_allows(&self, header: &mut CallHeader) -> Result<Arc<Table>, CallError> {
         let allowed = |header: &CallHeader| {
             let table = self.table();
-            table.check_call(&header.source, &header.target, &header.contract).map(|()| table)
+            table
+                .check_call(&header.route.source, &header.route.target, &header.route.contract)
+                .map(|()| table)
         };
         let mut outcome = allowed(header);
-        let (Err(_), Source::Component(_), Some(mesh)) = (&outcome, &header.source, self.mesh())
+        let (Err(_), Source::Component(_), Some(mesh)) =
+            (&outcome, &header.route.source, self.mesh())
         else {
             return outcome;
         };
@@ -106,23 +109,25 @@ impl Node {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let target = &header.target;
+        let target = &header.route.target;
         let actor = self.running().actor(target).ok_or_else(|| {
             let message = format!("`{target}` does not run on node {} (any more)", self.id());
             CallError::new(ErrorKind::Unreachable, message)
         })?;
         let context = context_of(&header);
-        match header.encoding {
+        match header.route.encoding {
             Encoding::Values => actor
-                .call(context, &header.contract, &header.function, &payload)
+                .call(context, &header.route.contract, &header.route.function, &payload)
                 .await
                 .map(Reply::new),
             Encoding::Wave => {
-                let named = Some(&header.contract).filter(|contract| contract.to_string() != ANY);
+                let named =
+                    Some(&header.route.contract).filter(|contract| contract.to_string() != ANY);
                 let arguments = std::str::from_utf8(&payload).map_err(|_| {
                     CallError::new(ErrorKind::Internal, "the arguments are no text")
                 })?;
-                let result = wave_here(&actor, context, named, &header.function, arguments).await?;
+                let result =
+                    wave_here(&actor, context, named, &header.route.function, arguments).await?;
                 Ok(Reply::new(result))
             }
             Encoding::Message => {
@@ -141,7 +146,7 @@ impl Node {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let provider = &header.target;
+        let provider = &header.route.target;
         let unreachable = |message| Err(CallError::new(ErrorKind::Unreachable, message));
         match &spec.kind {
             ProviderKind::KeyValue => {
@@ -182,7 +187,7 @@ impl Node {
 
 fn context_of(header: &CallHeader) -> CallContext {
     CallContext {
-        source: header.source.clone(),
+        source: header.route.source.clone(),
         deadline: Instant::now() + header.time_left,
         trace: header.trace,
         hops: header.hops,

@@ -1,13 +1,14 @@
 //! A call out of a component, to wherever its link goes now.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Val};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
 
-use crate::outside::Destination;
+use crate::actor::Shared;
+use crate::outside::{Destination, Way};
 use crate::state::State;
 use crate::value::{PlainList, Signature, decode_plain};
 
@@ -16,11 +17,18 @@ pub(crate) struct Import {
     pub(crate) contract: ContractId,
     pub(crate) function: String,
     pub(crate) signature: Signature,
+    /// Known from the first call on: when an import is bound, its component has no node yet.
+    way: OnceLock<Arc<dyn Way>>,
 }
 
 impl Import {
     pub(crate) fn new(contract: ContractId, function: &str, signature: Signature) -> Self {
-        Self { contract, function: function.into(), signature }
+        Self { contract, function: function.into(), signature, way: OnceLock::new() }
+    }
+
+    fn destination(&self, caller: &Shared) -> Result<Destination, CallError> {
+        let way = || caller.outside.way(&caller.id, &self.contract, &self.function);
+        self.way.get_or_init(way).destination()
     }
 
     fn error(&self, source: &ComponentId, why: impl std::fmt::Display) -> CallError {
@@ -60,7 +68,7 @@ async fn call(
 ) -> Result<(), CallError> {
     let context = store.data_mut().outbound()?;
     let caller = store.data().actor().clone();
-    match caller.outside.resolve(&caller.id, &import.contract)? {
+    match import.destination(&caller)? {
         Destination::Local(callee) => {
             // In a box of its own: a call to another node would else carry the room for it about.
             Box::pin(callee.call_local(&caller, context, import, arguments, results)).await
@@ -88,7 +96,7 @@ async fn call_plain<P: PlainList, R: PlainList>(
 ) -> Result<R, CallError> {
     let context = store.data_mut().outbound()?;
     let caller = store.data().actor().clone();
-    match caller.outside.resolve(&caller.id, &import.contract)? {
+    match import.destination(&caller)? {
         Destination::Local(callee) => {
             Box::pin(callee.call_plain_local(&caller, context, import, arguments)).await
         }

@@ -94,15 +94,15 @@ mod tests {
     use super::*;
     use crate::actor::Shared;
     use crate::limits::Limits;
-    use crate::outside::{CallContext, Destination, KeyValue, KeyValueError, LogLevel, Outside};
+    use crate::outside::{CallContext, KeyValue, KeyValueError, LogLevel, Outside, Way};
 
     /// Answers a request for `/ok`, never one for `/never`, and fails all others.
     struct Upstream;
 
     #[async_trait]
     impl Outside for Upstream {
-        fn resolve(&self, _: &ComponentId, _: &ContractId) -> Result<Destination, CallError> {
-            Err(CallError::new(ErrorKind::NotLinked, "nowhere"))
+        fn way(&self, _: &ComponentId, _: &ContractId, _: &str) -> Arc<dyn Way> {
+            Arc::new(|| Err(CallError::new(ErrorKind::NotLinked, "nowhere")))
         }
 
         fn key_value(&self, _: &ComponentId, _: &str) -> Result<Arc<dyn KeyValue>, KeyValueError> {

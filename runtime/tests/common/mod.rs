@@ -26,7 +26,7 @@ use wattle_contracts::id::{ComponentId, ContractId, Digest};
 use wattle_runtime::{
     Actor, ActorConfig, BindError, CallContext, Component, Destination, Engine, EngineConfig,
     HttpBody, HttpOutError, HttpTimeouts, KeyPage, KeyValue, KeyValueError, Limits, LogLevel,
-    Outside, Remote,
+    Outside, Remote, Way,
 };
 
 /// An engine with a small pool.
@@ -86,7 +86,7 @@ pub enum Link {
 /// What a component of the tests can reach.
 #[derive(Default)]
 pub struct Node {
-    pub links: Mutex<HashMap<ContractId, Link>>,
+    pub links: Arc<Mutex<HashMap<ContractId, Link>>>,
     pub logs: Mutex<Vec<(LogLevel, String, String)>>,
     pub store: Arc<Store>,
     pub upstream: Mutex<Option<Result<&'static str, HttpOutError>>>,
@@ -108,12 +108,9 @@ impl Node {
 
 #[async_trait]
 impl Outside for Node {
-    fn resolve(
-        &self,
-        source: &ComponentId,
-        contract: &ContractId,
-    ) -> Result<Destination, CallError> {
-        match self.links.lock().unwrap().get(contract) {
+    fn way(&self, source: &ComponentId, contract: &ContractId, _: &str) -> Arc<dyn Way> {
+        let (links, source, contract) = (self.links.clone(), source.clone(), contract.clone());
+        Arc::new(move || match links.lock().unwrap().get(&contract) {
             Some(Link::Local(actor)) => Ok(Destination::Local(actor.clone())),
             Some(Link::Remote(remote)) => Ok(Destination::Remote(remote.clone())),
             Some(Link::Broken(error)) => Err(error.clone()),
@@ -121,7 +118,7 @@ impl Outside for Node {
                 let message = format!("{source} has no link for {contract}");
                 Err(CallError::new(ErrorKind::NotLinked, message))
             }
-        }
+        })
     }
 
     fn key_value(

@@ -10,7 +10,7 @@ use wattle_contracts::call::{CallError, Source};
 use wattle_contracts::id::{ComponentId, ContractId, Digest};
 use wattle_runtime::{
     Actor, ActorConfig, CallContext, Component, Destination, Engine, HttpBody, HttpOutError,
-    HttpTimeouts, KeyValue, KeyValueError, Limits, LogLevel, Outside,
+    HttpTimeouts, KeyValue, KeyValueError, Limits, LogLevel, Outside, Way,
 };
 
 use crate::places;
@@ -31,7 +31,7 @@ where
 {
     let id = "bench/guest".parse()?;
     let config = ActorConfig { id, config: Default::default(), limits: Limits::default() };
-    Ok(Actor::new(component, config, Arc::new(Links(resolve)))?)
+    Ok(Actor::new(component, config, Arc::new(Links(Arc::new(resolve))))?)
 }
 
 /// A call by a person who has half a minute.
@@ -39,15 +39,12 @@ pub(crate) fn context() -> CallContext {
     CallContext::new(Source::Operator, Instant::now() + Duration::from_secs(30))
 }
 
-struct Links<F>(F);
+struct Links(Arc<dyn Way>);
 
 #[async_trait]
-impl<F> Outside for Links<F>
-where
-    F: Fn() -> Result<Destination, CallError> + Send + Sync + 'static,
-{
-    fn resolve(&self, _: &ComponentId, _: &ContractId) -> Result<Destination, CallError> {
-        self.0()
+impl Outside for Links {
+    fn way(&self, _: &ComponentId, _: &ContractId, _: &str) -> Arc<dyn Way> {
+        self.0.clone()
     }
 
     fn key_value(&self, _: &ComponentId, _: &str) -> Result<Arc<dyn KeyValue>, KeyValueError> {

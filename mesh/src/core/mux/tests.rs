@@ -1,6 +1,7 @@
 //! Two multiplexers face each other over a wire that delivers in order, as a QUIC stream does.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,11 +15,13 @@ fn header() -> Box<CallHeader> {
     Box::new(CallHeader {
         time_left: Duration::from_secs(1),
         trace: TraceContext::default(),
-        source: Source::Operator,
-        target: "shop/pricing".parse().unwrap(),
-        contract: "example:shop/pricing".parse().unwrap(),
-        function: "price".into(),
-        encoding: Encoding::Values,
+        route: Arc::new(CallRoute {
+            source: Source::Operator,
+            target: "shop/pricing".parse().unwrap(),
+            contract: "example:shop/pricing".parse().unwrap(),
+            function: "price".into(),
+            encoding: Encoding::Values,
+        }),
         hops: 0,
         relay: None,
     })

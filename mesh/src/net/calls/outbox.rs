@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::Stream;
-use wattle_contracts::wire::Frame;
+use wattle_contracts::wire::{Frame, FrameEncoder};
 
 /// How many bytes of payload go into one write.
 const BATCH: usize = 128 * 1024;
@@ -59,6 +59,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Writing {
+    encoder: FrameEncoder,
     bytes: Vec<u8>,
     written: usize,
     due: Vec<Frame>,
@@ -134,7 +135,7 @@ impl Writing {
             }
             for frame in self.due.drain(..) {
                 // The multiplexer checks sizes before it takes a frame: this can't fail.
-                if let Err(error) = frame.encode(&mut self.bytes) {
+                if let Err(error) = self.encoder.encode(frame, &mut self.bytes) {
                     tracing::error!(%error, "a frame was not sent");
                 }
             }

@@ -70,7 +70,7 @@ impl Messenger {
         payload: &[u8],
     ) -> Result<Bytes, CallError> {
         let message: LiveMessage = wire::decode(payload).map_err(internal)?;
-        self.handle_live(&header.target, message).await.map(|()| Bytes::new())
+        self.handle_live(&header.route.target, message).await.map(|()| Bytes::new())
     }
 
     async fn handle_live(

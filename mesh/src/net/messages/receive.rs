@@ -68,14 +68,14 @@ impl Messenger {
         let component = self.subscriptions().component(&delivery.group).cloned();
         let reply = match component {
             // The publisher may know of a declaration that is still on its way here.
-            Some(component) if component == header.target => {
+            Some(component) if component == header.route.target => {
                 self.receive(component, delivery).await
             }
             _ => DeliveryReply {
                 handled: 0,
                 stopped: Some(DeliveryStop::Busy(format!(
                     "`{}` is not known here as the handler of `{}`",
-                    header.target, delivery.group
+                    header.route.target, delivery.group
                 ))),
             },
         };
