@@ -26,6 +26,32 @@ pub enum Control {
     Goodbye(Box<Fact>),
     /// Whether somebody is there.
     Probe(Probe),
+    /// Two nodes that don't reach each other want to, with the help of one that reaches both.
+    Introduce(Introduce),
+}
+
+/// How two nodes behind NATs come to dial each other at the same moment, so that each one's packets
+/// open its own NAT for those of the other (UDP hole punching: Ford, Srisuresh, Kegel,
+/// "Peer-to-Peer Communication Across Network Address Translators", 2005).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Introduce {
+    /// To a neighbour of both: bring me together with `node`, and tell it where you see me.
+    Ask {
+        /// Whom to meet.
+        node: NodeId,
+    },
+    /// From that neighbour: `by` has asked for you. Who wants that too, asks for it.
+    Wanted {
+        /// Who has asked.
+        by: NodeId,
+    },
+    /// From that neighbour, to both once both have asked: dial now.
+    Meet {
+        /// Whom.
+        node: NodeId,
+        /// Where the neighbour sees it, as multiaddresses in text.
+        addresses: Vec<String>,
+    },
 }
 
 /// A question whether a node is there, asked of it or of a third node (as in SWIM: Das, Gupta,

@@ -9,6 +9,7 @@
 //! Called by [`crate::net`], by the node's scheduler and by the simulator.
 
 pub mod clock;
+pub mod introduce;
 pub mod invoke;
 pub mod links;
 pub mod membership;

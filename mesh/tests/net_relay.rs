@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use net_common::*;
+use tokio::io::AsyncReadExt as _;
 use wattle_contracts::call::{ErrorKind, Relay};
-use wattle_mesh::net::{Mesh, Standing};
+use wattle_mesh::net::{FetchError, Mesh, Standing};
 
 /// Three nodes of which the first and the second have never been told how to reach each other:
 /// where they say that they listen, nobody does.
@@ -142,4 +143,25 @@ async fn who_leaves_right_after_it_came_is_known_to_have_left_by_all() {
     for mesh in [&middle, &one] {
         until_standing(mesh, back.node_id(), Standing::Alive).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_artifact_goes_through_the_neighbour_who_keeps_nothing_and_can_forge_nothing() {
+    const LIMIT: u64 = 64 * 1024 * 1024;
+    let world = World::new();
+    let ([one, two, middle], service) = chain(&world).await;
+    let bytes: Bytes = (0..3 * 1024 * 1024).map(|at| (at / 7) as u8).collect();
+    let digest = wattle_contracts::id::Digest::of(&bytes);
+    let fetch = |limit| one.fetch_artifact(two.node_id(), digest, limit);
+    assert!(matches!(fetch(LIMIT).await, Err(FetchError::NotFound { .. })));
+    service.artifacts.lock().unwrap().insert(digest, bytes.clone());
+    assert!(matches!(fetch(999).await, Err(FetchError::TooLarge { .. })));
+    let mut artifact = fetch(LIMIT).await.unwrap();
+    let mut read = Vec::new();
+    artifact.read_to_end(&mut read).await.unwrap();
+    assert!(read == bytes);
+    eventually("it is counted", || middle.metrics().artifacts_relayed == 1).await;
+    service.forged.lock().unwrap().insert(digest, Bytes::from(vec![0; 1000]));
+    let error = fetch(LIMIT).await.unwrap().read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
 }

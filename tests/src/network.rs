@@ -26,10 +26,20 @@ pub struct Network {
 #[derive(Debug, Clone)]
 pub struct Place {
     namespace: Arc<Namespace>,
-    /// The other end of the cable, at the bridge.
+    /// The other end of the cable, at the bridge or at the router.
     cable: String,
     bridge: Arc<Namespace>,
     address: Ipv4Addr,
+}
+
+/// How the router of a place hides it. Both let in only what answers something (the filtering of
+/// RFC 4787 that depends on address and port).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nat {
+    /// One port outside for each port inside, whoever it talks to: a port-restricted cone.
+    Cone,
+    /// Another port outside for each address that it talks to.
+    Symmetric,
 }
 
 /// A network namespace, removed when this is dropped.
@@ -51,6 +61,47 @@ impl Network {
 
     /// One more place on the bridge.
     pub fn place(&mut self) -> Place {
+        let (namespace, cable, address) = self.wire();
+        // A way out that leads nowhere: a node that wants to phone somebody is to try.
+        namespace.ip("route add default via 10.77.0.254");
+        Place { namespace, cable, bridge: Arc::clone(&self.bridge), address }
+    }
+
+    /// One more place, behind a router of its own. All such places have the same address inside,
+    /// as they do in many homes.
+    pub fn place_behind(&mut self, nat: Nat) -> Place {
+        let (router, _, _) = self.wire();
+        let address = Ipv4Addr::new(192, 168, 1, 2);
+        let namespace = Arc::new(Namespace::new(format!("{}-in", router.0)));
+        let cable = "lan0".to_owned();
+        let other_end = format!("eth0 netns {}", namespace.0);
+        router.ip(&format!("link add {cable} type veth peer name {other_end}"));
+        router.ip(&format!("link set {cable} up"));
+        router.ip(&format!("address add 192.168.1.1/24 dev {cable}"));
+        namespace.ip("link set lo up");
+        namespace.ip("link set eth0 up");
+        namespace.ip(&format!("address add {address}/24 dev eth0"));
+        namespace.ip("route add default via 192.168.1.1");
+        router.exec("sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+        let nft = |command: &str| drop(router.exec("nft", &[command]));
+        let masquerade = match nat {
+            Nat::Cone => "masquerade",
+            Nat::Symmetric => "masquerade fully-random",
+        };
+        nft("add table ip nat");
+        nft("add chain ip nat out { type nat hook postrouting priority 100; }");
+        nft(&format!("add rule ip nat out oifname eth0 {masquerade}"));
+        nft("add table inet wall");
+        for hook in ["input", "forward"] {
+            nft(&format!("add chain inet wall {hook} {{ type filter hook {hook} priority 0; }}"));
+            let strange = "iifname eth0 ct state != { established, related } drop";
+            nft(&format!("add rule inet wall {hook} {strange}"));
+        }
+        Place { namespace, cable, bridge: router, address }
+    }
+
+    /// A namespace with a cable into the bridge, the cable's end there, and an address.
+    fn wire(&mut self) -> (Arc<Namespace>, String, Ipv4Addr) {
         self.places += 1;
         let number = self.places;
         let address = Ipv4Addr::new(10, 77, 0, number);
@@ -62,9 +113,7 @@ impl Network {
         namespace.ip("link set lo up");
         namespace.ip("link set eth0 up");
         namespace.ip(&format!("address add {address}/24 dev eth0"));
-        // A way out that leads nowhere: a node that wants to phone somebody is to try.
-        namespace.ip("route add default via 10.77.0.254");
-        Place { namespace, cable, bridge: Arc::clone(&self.bridge), address }
+        (namespace, cable, address)
     }
 
     /// Drops what `from` sends to `to`, and nothing else, from now on.
@@ -81,15 +130,21 @@ impl Network {
         self.cut_one_way(other, one);
     }
 
+    /// Gives the router of a place behind one another address outside, as a provider does.
+    pub fn readdress(&mut self, place: &Place) {
+        self.places += 1;
+        let address = Ipv4Addr::new(10, 77, 0, self.places);
+        place.bridge.ip("address flush dev eth0");
+        place.bridge.ip(&format!("address add {address}/24 dev eth0"));
+    }
+
     /// Takes all cuts back.
     pub fn heal(&self) {
         self.nft("delete table bridge cut");
     }
 
     fn nft(&self, command: &str) {
-        let mut nft = Command::new("ip");
-        nft.args(["netns", "exec", &self.bridge.0, "nft", command]);
-        run(nft);
+        self.bridge.exec("nft", &[command]);
     }
 }
 
@@ -134,6 +189,14 @@ impl Place {
         self.nft("add rule inet mute out oif lo accept");
     }
 
+    /// Drops what arrives here, unless it answers something that left from here.
+    pub fn wall_in(&self) {
+        self.nft("add table inet wall");
+        self.nft("add chain inet wall in { type filter hook input priority 0; policy drop; }");
+        self.nft("add rule inet wall in iif lo accept");
+        self.nft("add rule inet wall in ct state { established, related } accept");
+    }
+
     /// Takes [`Place::mute`] back.
     pub fn unmute(&self) {
         self.nft("delete table inet mute");
@@ -166,9 +229,7 @@ impl Place {
     }
 
     fn nft(&self, command: &str) -> String {
-        let mut nft = self.command(Path::new("nft"));
-        nft.arg(command);
-        run(nft)
+        self.namespace.exec("nft", &[command])
     }
 }
 
@@ -184,6 +245,12 @@ impl Namespace {
         let mut ip = Command::new("ip");
         ip.args(["-n", &self.0]).args(arguments.split(' '));
         run(ip);
+    }
+
+    fn exec(&self, program: &str, arguments: &[&str]) -> String {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", &self.0, program]).args(arguments);
+        run(ip)
     }
 }
 

@@ -281,18 +281,26 @@ impl Membership {
                 _ => None,
             };
             let relay = asked.map(|near| near.id()).or_else(|| {
-                let way = |near: &&Node| {
-                    let rest = near.report()?.direct(node.id())?;
-                    Some((
-                        near.round_trip().unwrap_or(Duration::MAX).saturating_add(rest),
-                        near.id(),
-                    ))
-                };
-                neighbours.iter().filter_map(way).min().map(|(_, relay)| relay)
+                let ways = neighbours.iter().filter_map(|near| way(near, node.id()));
+                ways.min().map(|(_, relay)| relay)
             });
             relay.map(|relay| (node.id(), relay))
         })
         .collect()
+    }
+
+    /// The nodes to which there is no connection and that have not left.
+    pub fn away(&self) -> impl Iterator<Item = NodeId> {
+        let away = |node: &&Node| !node.is_linked() && node.standing() != Standing::Left;
+        self.nodes.values().filter(away).map(Node::id)
+    }
+
+    /// Everybody who can be talked to and reports a connection to `node`, the nearest first.
+    pub fn ways(&self, node: NodeId) -> Vec<NodeId> {
+        let neighbours = self.nodes.values().filter(|near| near.id() != self.me && near.answers());
+        let mut ways: Vec<_> = neighbours.filter_map(|near| way(near, node)).collect();
+        ways.sort_unstable();
+        ways.into_iter().map(|(_, near)| near).collect()
     }
 
     /// The round trip to `node` by way of `relay`, as far as both tell.
@@ -363,4 +371,10 @@ impl Membership {
             self.nodes.remove(&oldest);
         }
     }
+}
+
+/// How long a round trip to `node` through `near` takes, as far as both tell.
+fn way(near: &Node, node: NodeId) -> Option<(Duration, NodeId)> {
+    let rest = near.report()?.direct(node)?;
+    Some((near.round_trip().unwrap_or(Duration::MAX).saturating_add(rest), near.id()))
 }

@@ -286,7 +286,7 @@ impl Redial {
 }
 
 /// Between half of `wait` and all of it.
-fn jittered(wait: Duration, rng: &mut impl Rng) -> Duration {
+pub(super) fn jittered(wait: Duration, rng: &mut impl Rng) -> Duration {
     let half = wait / 2;
     half + half.mul_f64(rng.random_range(0.0..=1.0))
 }

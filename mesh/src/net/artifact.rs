@@ -1,7 +1,11 @@
 //! Artifacts travel on streams of their own, so that a big one never holds up a call.
 //!
-//! The fetcher writes the 32 bytes of the digest. The holder answers with one byte of status and
-//! eight of size (little-endian), then the artifact itself.
+//! The fetcher writes the 32 bytes of the digest and the 32 of the node that holds it. The answer
+//! is one byte of status and eight of size (little-endian), then the artifact itself. Where the two
+//! don't reach each other, a common neighbour is asked: it passes the request on to the holder, and
+//! the answer back. It can't forge anything: the fetcher checks the digest.
+
+mod passing;
 
 use std::io;
 use std::pin::Pin;
@@ -12,15 +16,21 @@ use std::time::Duration;
 use futures::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::sync::{mpsc, oneshot};
 use wattle_contracts::id::{Digest, NodeId};
 
+use super::driver::Command;
 use super::error::FetchError;
 use super::metrics::Metrics;
 use super::service::{ArtifactSource, Service};
+use super::streams::Opened;
+pub(super) use passing::Onward;
 
 const HERE: u8 = 0;
 const NOT_HERE: u8 = 1;
 const BUSY: u8 = 2;
+/// Of a node in between: it does not reach the holder either.
+const CUT_OFF: u8 = 3;
 
 const FORGED: &str = "the bytes that came are not those of the digest";
 
@@ -92,7 +102,17 @@ impl AsyncRead for Artifact {
     }
 }
 
-/// Asks `node` for an artifact of at most `limit` bytes on a fresh stream.
+/// A fresh stream to a connected node.
+pub(super) async fn open(commands: &mpsc::Sender<Command>, node: NodeId) -> Opened {
+    let stopped = || "this node is shutting down".to_owned();
+    let (answer, opened) = oneshot::channel();
+    let command = Command::OpenArtifact { node, answer };
+    commands.send(command).await.map_err(|_| stopped())?;
+    opened.await.map_err(|_| stopped())?
+}
+
+/// Asks `node` for an artifact of at most `limit` bytes on a fresh stream, to that node or to a
+/// neighbour of it.
 pub(super) async fn fetch(
     node: NodeId,
     mut stream: Stream,
@@ -100,19 +120,8 @@ pub(super) async fn fetch(
     limit: u64,
     metrics: Arc<Metrics>,
 ) -> Result<Artifact, FetchError> {
-    let asked = async {
-        stream.write_all(digest.as_bytes()).await?;
-        stream.flush().await?;
-        let mut answer = [0; 9];
-        stream.read_exact(&mut answer).await?;
-        io::Result::Ok(answer)
-    };
-    let answer = tokio::time::timeout(PATIENCE, asked)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        .map_err(|source| FetchError::Io { node, digest, source })?;
-    let [status, size @ ..] = answer;
-    let size = u64::from_le_bytes(size);
+    let asked = patiently(ask(&mut stream, digest, node));
+    let (status, size) = asked.await.map_err(|source| FetchError::Io { node, digest, source })?;
     match status {
         // There is no read in which to find this out.
         HERE if size == 0 && digest != Digest::of(b"") => {
@@ -130,49 +139,72 @@ pub(super) async fn fetch(
             silence: Box::pin(tokio::time::sleep(PATIENCE)),
         }),
         BUSY => Err(FetchError::Overloaded(node)),
+        CUT_OFF => Err(FetchError::Unreachable(node)),
         _ => Err(FetchError::NotFound { node, digest }),
     }
 }
 
-/// Serves the artifact that the peer asks for on this stream.
-pub(super) async fn serve(peer: NodeId, mut stream: Stream, service: Arc<dyn Service>) -> bool {
+/// Asks, and reads the head of the answer: its status and the size.
+async fn ask(stream: &mut Stream, digest: Digest, holder: NodeId) -> io::Result<(u8, u64)> {
+    stream.write_all(&[digest.as_bytes().as_slice(), holder.as_bytes()].concat()).await?;
+    stream.flush().await?;
+    let mut answer = [0; 9];
+    stream.read_exact(&mut answer).await?;
+    let [status, size @ ..] = answer;
+    Ok((status, u64::from_le_bytes(size)))
+}
+
+/// Reads what a peer asks for.
+async fn asked(stream: &mut Stream) -> io::Result<(Digest, NodeId)> {
+    let (mut digest, mut holder) = ([0; 32], [0; 32]);
+    stream.read_exact(&mut digest).await?;
+    stream.read_exact(&mut holder).await?;
+    Ok((Digest::from_bytes(digest), NodeId::from_bytes(holder)))
+}
+
+/// Serves the artifact that the peer asks for on this stream: from here, or, if another node is to
+/// have it, from there.
+pub(super) async fn serve(
+    peer: NodeId,
+    mut stream: Stream,
+    service: Arc<dyn Service>,
+    onward: Onward,
+) {
     let served = async {
-        let mut digest = [0; 32];
-        patiently(stream.read_exact(&mut digest)).await?;
-        let digest = Digest::from_bytes(digest);
-        let Some(ArtifactSource { size, reader }) = service.artifact(digest).await else {
-            refuse(&mut stream, NOT_HERE).await?;
-            return Ok(false);
-        };
-        let head = [&[HERE], size.to_le_bytes().as_slice()].concat();
-        patiently(stream.write_all(&head)).await?;
-        send(&mut stream, reader.take(size)).await?;
-        patiently(stream.close()).await?;
-        io::Result::Ok(true)
+        let (digest, holder) = patiently(asked(&mut stream)).await?;
+        match service.artifact(digest).await {
+            Some(ArtifactSource { size, reader }) => {
+                patiently(stream.write_all(&head(HERE, size))).await?;
+                send(&mut stream, reader.take(size)).await?;
+                patiently(stream.close()).await?;
+                onward.metrics.artifacts_served.one();
+            }
+            None if holder != onward.me => onward.pass_on(&mut stream, digest, holder).await?,
+            None => refuse(&mut stream, NOT_HERE).await?,
+        }
+        io::Result::Ok(())
     };
-    served.await.unwrap_or_else(|error| {
+    if let Err(error) = served.await {
         tracing::debug!(%peer, %error, "an artifact was not served to its end");
-        false
-    })
+    }
 }
 
 /// Tells the peer that it fetches too much at once.
 pub(super) async fn serve_busy(mut stream: Stream) {
     let refused = async {
-        let mut digest = [0; 32];
-        patiently(stream.read_exact(&mut digest)).await?;
+        patiently(asked(&mut stream)).await?;
         refuse(&mut stream, BUSY).await
     };
     let _ = refused.await;
 }
 
 async fn refuse(stream: &mut Stream, status: u8) -> io::Result<()> {
-    let mut answer = [0; 9];
-    if let Some(first) = answer.first_mut() {
-        *first = status;
-    }
-    patiently(stream.write_all(&answer)).await?;
+    patiently(stream.write_all(&head(status, 0))).await?;
     patiently(stream.close()).await
+}
+
+fn head(status: u8, size: u64) -> Vec<u8> {
+    [&[status], size.to_le_bytes().as_slice()].concat()
 }
 
 async fn send(stream: &mut Stream, mut reader: impl AsyncRead + Unpin) -> io::Result<()> {

@@ -7,7 +7,7 @@ use futures::io::{ReadHalf, WriteHalf};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::Stream;
 use tokio::sync::mpsc;
-use wattle_contracts::control::{Control, MAX_CONTROL, PeerHint, Probe, RecordMessage};
+use wattle_contracts::control::{Control, Introduce, MAX_CONTROL, PeerHint, Probe, RecordMessage};
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::wire::{self, WireError};
@@ -49,6 +49,7 @@ pub(super) enum Said {
     Peers(Vec<PeerHint>),
     Goodbye(Box<Fact>),
     Probe(Probe),
+    Introduce(Introduce),
 }
 
 /// Where the messages of peers go.
@@ -90,6 +91,9 @@ async fn read(peer: NodeId, mut stream: ReadHalf<Stream>, inbound: &Inbound) -> 
                 inbound.driver.send((peer, Said::Goodbye(fact))).await.is_err()
             }
             Control::Probe(probe) => inbound.driver.try_send((peer, Said::Probe(probe))).is_err(),
+            Control::Introduce(message) => {
+                inbound.driver.try_send((peer, Said::Introduce(message))).is_err()
+            }
             // Of a version to come. An unknown number is malformed; this is a known one.
             _ => false,
         };

@@ -4,6 +4,7 @@ mod census;
 mod connections;
 mod dialling;
 mod events;
+mod introducing;
 mod probing;
 mod start;
 mod stop;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use wattle_contracts::control::{Control, PeerHint};
 use wattle_contracts::id::NodeId;
 
+use super::artifact::Onward;
 use super::behaviour::Behaviour;
 use super::calls::LinkConfig;
 use super::config::MeshConfig;
@@ -37,6 +39,7 @@ use crate::core::time::Time;
 use census::Census;
 use connections::{Connections, StreamEnd};
 use dialling::Dialling;
+use introducing::Introducing;
 use probing::Probing;
 pub(super) use start::start;
 
@@ -64,6 +67,7 @@ pub(super) struct Driver {
     peers: Arc<Peers>,
     metrics: Arc<Metrics>,
     link_config: LinkConfig,
+    onward: Onward,
     inbound: Inbound,
     connections: Connections,
     dialling: Dialling,
@@ -81,6 +85,7 @@ pub(super) struct Driver {
     /// When the peers were last told of each other.
     told: Time,
     probing: Probing,
+    introducing: Introducing,
 }
 
 /// What wakes the driver besides the swarm.
@@ -141,6 +146,7 @@ impl Driver {
         self.tell_peers(now);
         self.census.tick(now);
         self.probe(now);
+        self.seek(now);
         self.say_reach(now);
         self.publish();
     }
@@ -164,6 +170,7 @@ impl Driver {
         match said {
             control::Said::Goodbye(fact) => self.on_goodbye(now, from, *fact),
             control::Said::Probe(probe) => return self.on_probe(now, from, probe),
+            control::Said::Introduce(said) => return self.on_introduce(now, from, said),
             control::Said::Peers(hints) => {
                 for PeerHint { node, addresses } in hints.into_iter().take(MAX_HINTS) {
                     let addresses: Vec<Multiaddr> = addresses

@@ -137,20 +137,22 @@ impl Mesh {
         link.call(header, payload, body).await
     }
 
-    /// Fetches an artifact of at most `limit` bytes from node `from`. What is read from it is
-    /// checked against the digest when it ends.
+    /// Fetches an artifact of at most `limit` bytes from node `from`; through a common neighbour,
+    /// where the two don't reach each other. What is read from it is checked against the digest
+    /// when it ends.
     pub async fn fetch_artifact(
         &self,
         from: NodeId,
         digest: Digest,
         limit: u64,
     ) -> Result<Artifact, FetchError> {
-        let (answer, opened) = oneshot::channel();
-        let command = Command::OpenArtifact { node: from, answer };
-        let unreachable = |_| FetchError::Unreachable(from);
-        self.inner.commands.send(command).await.map_err(|_| FetchError::Unreachable(from))?;
-        let stream = opened.await.map_err(unreachable)?.map_err(|why| {
-            tracing::debug!(node = %from, %why, "no stream for an artifact");
+        // Where the two don't reach each other, their neighbour passes it on.
+        let asked = match self.inner.peers.way(from) {
+            Some(Way::Through(link)) => link.peer(),
+            _ => from,
+        };
+        let stream = artifact::open(&self.inner.commands, asked).await.map_err(|why| {
+            tracing::debug!(node = %from, %asked, %why, "no stream for an artifact");
             FetchError::Unreachable(from)
         })?;
         artifact::fetch(from, stream, digest, limit, self.inner.metrics.clone()).await

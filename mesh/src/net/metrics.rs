@@ -54,6 +54,8 @@ counters! {
     dials,
     /// Dials that failed.
     dials_failed,
+    /// Dials at the same moment as the other side, because neither can be dialled otherwise.
+    dials_together,
     /// Messages of gossip sent to peers.
     gossip_sent,
     /// Messages of gossip dropped: for nobody connected, or with a queue full.
@@ -89,6 +91,8 @@ counters! {
     artifacts_served,
     /// Artifacts fetched from peers.
     artifacts_fetched,
+    /// Artifacts passed on between two others that don't reach each other.
+    artifacts_relayed,
 }
 
 /// One counter.

@@ -295,15 +295,17 @@ async fn fetch(
     // holds what.
     let records = mesh.records();
     let writer = records.get(&RecordKey::App(id.app.clone())).map(|record| record.version.writer);
-    let holders: Vec<NodeId> = view
+    let mut holders: Vec<_> = view
         .nodes
         .values()
-        .filter(|other| !other.is_self && other.connected)
+        .filter(|other| !other.is_self && other.is_reachable())
         .filter(|other| Some(other.id) == writer || other.runs.artifacts.contains(&digest))
-        .map(|other| other.id)
+        .map(|other| (other.via.is_some(), other.id))
         .collect();
+    // Through another node only if nobody else has it.
+    holders.sort_unstable();
     let mut why = format!("no node that can be reached holds {digest}");
-    for holder in holders {
+    for (_, holder) in holders {
         match fetch_from(node, mesh, holder, digest).await {
             Ok(()) => return Ok(()),
             Err(error) => why = error,

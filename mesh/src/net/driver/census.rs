@@ -117,6 +117,16 @@ impl Census {
         self.membership.detours()
     }
 
+    /// The nodes to which there is no connection and that have not left.
+    pub(super) fn away(&self) -> impl Iterator<Item = NodeId> {
+        self.membership.away()
+    }
+
+    /// The neighbours of `node` that are this node's, too, the nearest first.
+    pub(super) fn ways(&self, node: NodeId) -> Vec<NodeId> {
+        self.membership.ways(node)
+    }
+
     /// Whether the next view may be another one.
     pub(super) fn has_changed(&self) -> bool {
         self.changed

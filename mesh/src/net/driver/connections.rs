@@ -1,11 +1,12 @@
 //! The connections that stand, and which of several to one peer is used.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Semaphore, mpsc};
 use wattle_contracts::control::Control;
 use wattle_contracts::id::NodeId;
@@ -14,6 +15,7 @@ use crate::core::redial::{Connection, which_connection_to_keep};
 use crate::core::time::Time;
 use crate::net::calls::{Ended as CallsEnded, Link};
 use crate::net::control::Ended as ControlEnded;
+use crate::net::discovery::canonical;
 use crate::net::peers::Peer;
 
 /// A superfluous connection on which calls are still under way is closed after so long at last.
@@ -40,6 +42,8 @@ pub(super) struct Standing {
     pub(super) node: NodeId,
     pub(super) peer: PeerId,
     pub(super) dialler: NodeId,
+    /// Where the peer is seen.
+    pub(super) remote: Multiaddr,
     pub(super) since: Time,
     /// When something was last heard on it.
     pub(super) heard: Time,
@@ -103,6 +107,19 @@ impl Connections {
 
     pub(super) fn has(&self, node: NodeId) -> bool {
         self.of(node).next().is_some()
+    }
+
+    /// Where `node` is seen.
+    pub(super) fn seen_at(&self, node: NodeId) -> Vec<Multiaddr> {
+        let mut seen: Vec<_> = self.of(node).filter(|(_, one)| one.closing.is_none()).collect();
+        seen.sort_by_key(|(_, one)| Reverse(one.since));
+        let mut addresses: Vec<Multiaddr> = Vec::new();
+        for address in seen.into_iter().filter_map(|(_, one)| canonical(&one.remote)) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
     }
 
     /// Nodes to which there is more than one connection.

@@ -171,8 +171,13 @@ impl Driver {
 
     /// Dials what was looked up.
     pub(super) fn dial(&mut self, resolved: Resolved) {
-        let Resolved { target, addresses, node } = resolved;
+        let Resolved { target, mut addresses, node } = resolved;
         let now = self.now();
+        if node.is_some() {
+            // Behind two NATs, both may have the same address: dialled, it is this node itself.
+            let own = self.listening.borrow();
+            addresses.retain(|address| !own.contains(address));
+        }
         let dials = match node.map(peer_id) {
             _ if addresses.is_empty() => Vec::new(),
             Some(Some(peer)) => vec![to_node(peer, addresses)],

@@ -88,6 +88,7 @@ impl Driver {
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 if let Some(node) = admitted(&peer_id) {
+                    self.seen_at(now, node, &info.observed_addr);
                     let addresses = info.listen_addrs.into_iter().take(MAX_IDENTIFIED);
                     let addresses = for_others(addresses.collect());
                     self.dialling.hint(now, Target::Node(node), &addresses, Source::Told);
@@ -118,6 +119,7 @@ impl Driver {
             node,
             peer,
             dialler: if dialled.is_some() { self.node } else { node },
+            remote: endpoint.get_remote_address().clone(),
             since: now,
             heard: now,
             control: None,
@@ -211,13 +213,11 @@ impl Driver {
 
     fn serve_artifact(&mut self, id: ConnectionId, node: NodeId, stream: Stream) {
         let Some(connection) = self.connections.get(id) else { return };
-        let (service, metrics) = (self.link_config.service.clone(), self.metrics.clone());
+        let (service, onward) = (self.link_config.service.clone(), self.onward.clone());
         match connection.artifacts.clone().try_acquire_owned() {
             Ok(permit) => {
                 self.streams.spawn(async move {
-                    if artifact::serve(node, stream, service).await {
-                        metrics.artifacts_served.one();
-                    }
+                    artifact::serve(node, stream, service, onward).await;
                     drop(permit);
                     StreamEnd::Artifact
                 });
@@ -276,6 +276,7 @@ impl Driver {
         let reachable: Vec<Multiaddr> = self.reachable_at();
         let texts = for_others(reachable.clone()).iter().map(ToString::to_string).collect();
         self.about.send_modify(|fact| fact.addresses = texts);
+        self.moved();
         self.reachable.send_replace(reachable);
         self.census.touch();
         self.publish();

@@ -15,12 +15,14 @@ use tokio::task::JoinSet;
 use super::census::Census;
 use super::connections::Connections;
 use super::dialling::Dialling;
+use super::introducing::Introducing;
 use super::probing::Probing;
 use super::{Driver, Inputs};
 use crate::core::mux;
 use crate::core::redial::{Source, Target};
 use crate::core::time::Time;
 use crate::net::admission::Door;
+use crate::net::artifact::Onward;
 use crate::net::behaviour::Behaviour;
 use crate::net::calls::LinkConfig;
 use crate::net::config::{HostDirectory, MeshConfig};
@@ -98,6 +100,7 @@ pub(in crate::net) async fn start(
         peers: peers.clone(),
         metrics: metrics.clone(),
         link_config: link_config(&config, &service, &relays, &metrics),
+        onward: Onward { me: node, commands: commands_in.downgrade(), metrics: metrics.clone() },
         inbound,
         connections: Connections::default(),
         dialling: Dialling::new(node),
@@ -112,6 +115,7 @@ pub(in crate::net) async fn start(
         remember: watch::channel(Vec::new()).0,
         told: Time::ZERO,
         probing: Probing::new(config.timing.ping),
+        introducing: Introducing::default(),
         config,
     };
     driver.listen().await?;

@@ -150,6 +150,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("malformed_streams", mesh.malformed_streams),
         ("dials", mesh.dials),
         ("dials_failed", mesh.dials_failed),
+        ("dials_together", mesh.dials_together),
         ("gossip_sent", mesh.gossip_sent),
         ("gossip_dropped", mesh.gossip_dropped),
         ("gossip_refused", mesh.gossip_refused),
@@ -167,6 +168,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("records_damaged", mesh.records_damaged),
         ("artifacts_served", mesh.artifacts_served),
         ("artifacts_fetched", mesh.artifacts_fetched),
+        ("artifacts_relayed", mesh.artifacts_relayed),
     ];
     let mut counters: BTreeMap<String, u64> =
         plain.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
