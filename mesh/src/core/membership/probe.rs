@@ -175,7 +175,7 @@ impl Prober {
             out.push(Action::Send(asker, Probe::Ack { nonce }));
         }
         let Some(asked) = self.asked.get(&nonce) else { return };
-        let target = asked.target;
+        let (target, until) = (asked.target, asked.until);
         let found = match () {
             () if target == from => Probed::Direct,
             () if asked.relays.contains(&from) => Probed::Via(from),
@@ -185,6 +185,11 @@ impl Prober {
         if let Some(watch) = self.watched.get_mut(&target) {
             watch.asking = false;
             watch.wait = self.config.again;
+            // It has been heard by itself since: the way through another is what was, not what is.
+            let heard = watch.linked && watch.heard.plus(self.config.give_up) > until;
+            if heard && found != Probed::Direct {
+                return;
+            }
             watch.found = found;
             if found == Probed::Direct {
                 watch.heard = now;
@@ -201,7 +206,7 @@ impl Prober {
         rng: &mut impl Rng,
         out: &mut Vec<Action>,
     ) {
-        self.take_over(now, members);
+        self.take_over(now, members, out);
         self.relayed.retain(|_, relayed| now < relayed.until);
         self.expire(now, out);
         self.ask_others(now, rng, out);
@@ -232,7 +237,7 @@ impl Prober {
         self.ask_others(now, rng, out);
     }
 
-    fn take_over(&mut self, now: Time, members: &[Member]) {
+    fn take_over(&mut self, now: Time, members: &[Member], out: &mut Vec<Action>) {
         let again = self.config.again;
         let known: BTreeMap<NodeId, bool> =
             members.iter().map(|member| (member.node, member.linked)).collect();
@@ -249,8 +254,10 @@ impl Prober {
             });
             if watch.linked != linked {
                 (watch.linked, watch.heard, watch.next, watch.wait) = (linked, now, now, again);
-                if linked {
+                if linked && watch.found != Probed::Direct {
                     watch.found = Probed::Direct;
+                    // An answer through another may have come after the connection.
+                    out.push(Action::Found(node, Probed::Direct));
                 }
             }
         }

@@ -247,3 +247,40 @@ fn nobody_answers_for_another() {
     prober.receive(Time::ZERO, id(3), Probe::Ack { nonce }, &mut rng, &mut out);
     assert_eq!(out, [Action::Found(id(1), Probed::Via(id(3)))]);
 }
+
+/// A question about a node without a connection, and its answer through another: `early` comes
+/// before the prober has heard of the connection that has just come up, the rest after.
+#[test]
+fn an_answer_from_before_the_connection_does_not_outlive_it() {
+    for early in [true, false] {
+        let (near, far) = (id(1), id(2));
+        let mut prober = Prober::new(Config::default());
+        let mut rng = SmallRng::seed_from_u64(1);
+        let members = |linked| [Member { node: near, linked: true }, Member { node: far, linked }];
+        let mut at = |millis, linked, answer: Option<u64>| {
+            let now = Time::since_start(Duration::from_millis(millis));
+            let mut out = Vec::new();
+            if let Some(nonce) = answer.filter(|_| early) {
+                prober.receive(now, near, Probe::Ack { nonce }, &mut rng, &mut out);
+            }
+            prober.tick(now, &members(linked), &mut rng, &mut out);
+            if let Some(nonce) = answer.filter(|_| !early) {
+                prober.receive(now, near, Probe::Ack { nonce }, &mut rng, &mut out);
+            }
+            out
+        };
+        let asked = at(100, false, None).into_iter().find_map(|action| match action {
+            Action::Send(to, Probe::PingFor { nonce, target }) => {
+                Some(nonce).filter(|_| (to, target) == (near, far))
+            }
+            _ => None,
+        });
+        let out = at(300, true, Some(asked.unwrap()));
+        let found = out.iter().rev().find_map(|action| match action {
+            Action::Found(node, found) if *node == far => Some(*found),
+            _ => None,
+        });
+        assert!(matches!(found, None | Some(Probed::Direct)), "{early}: {out:?}");
+        assert_eq!(found.is_some(), early);
+    }
+}
