@@ -14,6 +14,10 @@ pub enum Purpose {
     Record,
     /// What a node says of itself in gossip.
     Fact,
+    /// Durable messages that a third node passes on, signed by the publisher's.
+    Delivery,
+    /// The answer to those, signed by the node that handled them.
+    Receipt,
 }
 
 impl Purpose {
@@ -22,6 +26,8 @@ impl Purpose {
             Purpose::Paper => b"wattle paper v1\0",
             Purpose::Record => b"wattle record v1\0",
             Purpose::Fact => b"wattle fact v1\0",
+            Purpose::Delivery => b"wattle delivery v1\0",
+            Purpose::Receipt => b"wattle receipt v1\0",
         }
     }
 

@@ -10,8 +10,8 @@ mod member;
 
 pub use ancestry::Ancestry;
 pub use app::{
-    App, ComponentSpec, HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, ProviderSpec,
-    SubscriptionSpec,
+    App, ComponentSpec, HttpRoute, ImportSpec, Labels, LimitSpec, LinkSpec, ProviderKind,
+    ProviderSpec, SubscriptionSpec,
 };
 pub use config::{Config, ConfigKey};
 pub use key::{RecordKey, RecordKeyError};

@@ -12,34 +12,13 @@ use bytes::Bytes;
 use net_common::*;
 use tokio::io::AsyncReadExt as _;
 use wattle_contracts::call::{ErrorKind, Relay};
-use wattle_mesh::net::{FetchError, Mesh, Standing};
-
-/// Three nodes of which the first and the second have never been told how to reach each other:
-/// where they say that they listen, nobody does.
-async fn chain(world: &World) -> ([Mesh; 3], Arc<Echo>) {
-    let nowhere = |port: u16| format!("/ip4/127.0.0.1/udp/{port}/quic-v1").parse().unwrap();
-    let service = Arc::<Echo>::default();
-    let middle = start(world.config(3)).await;
-    let mut config = world.joining(1, &middle);
-    config.advertise = vec![nowhere(9)];
-    let one = start(config).await;
-    let mut config = world.joining(2, &middle);
-    config.advertise = vec![nowhere(10)];
-    let two = Mesh::start(config, Arc::<Disk>::default(), service.clone()).await.unwrap();
-    for (mesh, other) in [(&one, &two), (&two, &one)] {
-        let through = |view: &wattle_mesh::net::View| {
-            let other = view.node(other.node_id());
-            other.is_some_and(|n| n.via == Some(middle.node_id()) && n.standing == Standing::Alive)
-        };
-        until(mesh, "the other is reached through the middle", through).await;
-    }
-    ([one, two, middle], service)
-}
+use wattle_mesh::net::{FetchError, Standing};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_goes_through_a_common_neighbour_who_vouches_for_its_caller() {
     let world = World::new();
-    let ([one, two, middle], service) = chain(&world).await;
+    let service = Arc::<Echo>::default();
+    let [one, two, middle] = chain(&world, service.clone()).await;
     let to = two.node_id();
     assert!(!one.view().node(to).unwrap().connected);
     let reply = one.call(to, header("echo"), "hello".into(), None).await.unwrap();
@@ -65,7 +44,8 @@ async fn a_call_goes_through_a_common_neighbour_who_vouches_for_its_caller() {
 async fn bodies_stream_through_and_a_caller_that_gives_up_stops_the_work_at_the_far_end() {
     const BIG: usize = 3 * 1024 * 1024;
     let world = World::new();
-    let ([one, two, _middle], service) = chain(&world).await;
+    let service = Arc::<Echo>::default();
+    let [one, two, _middle] = chain(&world, service.clone()).await;
     let to = two.node_id();
     let reply = one.call(to, header("echo"), "p".into(), Some(body(BIG))).await.unwrap();
     assert_eq!(reply.body.unwrap().collect(BIG).await.unwrap().len(), BIG);
@@ -84,7 +64,8 @@ async fn bodies_stream_through_and_a_caller_that_gives_up_stops_the_work_at_the_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_neighbour_goes_the_call_is_told_so() {
     let world = World::new();
-    let ([one, two, middle], service) = chain(&world).await;
+    let service = Arc::<Echo>::default();
+    let [one, two, middle] = chain(&world, service.clone()).await;
     let to = two.node_id();
     let call = {
         let one = one.clone();
@@ -124,7 +105,7 @@ async fn a_call_that_goes_round_or_too_far_is_not_passed_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_right_after_it_came_is_known_to_have_left_by_all() {
     let world = World::new();
-    let ([one, two, middle], _) = chain(&world).await;
+    let [one, two, middle] = chain(&world, Arc::<Echo>::default()).await;
     // Its peer hears it, and tells the one that can't.
     two.leave(Duration::from_secs(1)).await;
     for mesh in [&middle, &one] {
@@ -149,7 +130,8 @@ async fn who_leaves_right_after_it_came_is_known_to_have_left_by_all() {
 async fn an_artifact_goes_through_the_neighbour_who_keeps_nothing_and_can_forge_nothing() {
     const LIMIT: u64 = 64 * 1024 * 1024;
     let world = World::new();
-    let ([one, two, middle], service) = chain(&world).await;
+    let service = Arc::<Echo>::default();
+    let [one, two, middle] = chain(&world, service.clone()).await;
     let bytes: Bytes = (0..3 * 1024 * 1024).map(|at| (at / 7) as u8).collect();
     let digest = wattle_contracts::id::Digest::of(&bytes);
     let fetch = |limit| one.fetch_artifact(two.node_id(), digest, limit);

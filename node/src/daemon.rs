@@ -4,6 +4,7 @@ mod along;
 mod apply;
 mod calls;
 mod change;
+mod fit;
 mod gateway;
 mod invoke;
 mod logs;

@@ -306,3 +306,38 @@ async fn what_a_link_marks_idempotent_is_asked_elsewhere_when_no_answer_comes() 
     println!("hedged {hedged}, retried {retried}");
     assert!(hedged + retried > 0);
 }
+
+#[tokio::test]
+async fn an_idempotent_call_does_not_wait_for_the_connection_to_a_silent_node_to_end() {
+    let (mesh, network) = (TestMesh::new().await, Wires::default());
+    let wires = [network.string().await, network.string().await, network.string().await];
+    let [a, b, c] = ["a", "b", "c"].map(|name| mesh.node(name));
+    let a = a.behind(&wires[0]);
+    let (b, c) =
+        (b.behind(&wires[1]).label("desk", "yes"), c.behind(&wires[2]).label("desk", "yes"));
+    let [a, b, c] = Up::start_all([a, b, c]).await;
+    meet(&[&a, &b, &c], PATIENCE).await;
+    let shop = ManifestText::of_example("shop")
+        .on("component.basket", "a")
+        .with("replicas = 1", "replicas = 2\non = { desk = \"yes\" }")
+        .with("to = \"pricing\"", "to = \"pricing\"\nidempotent = [\"price\"]");
+    a.apply(&shop.write(&mesh, "shop.toml").await).await.ok();
+    a.sees_running("shop/pricing", &[&b, &c]).await;
+    a.sees_running("shop/basket", &[&a]).await;
+    // Each asks both nodes, sooner or later; one of them is gone.
+    let items = format!("[{}]", ["\"tea\""; 8].join(","));
+    let ask = async || a.call("shop/basket", "cheapest", &items).await;
+    ask().await.unwrap();
+    network.cut_off(&wires[1]);
+    ask().await.unwrap();
+    network.heal();
+    meet(&[&a, &b, &c], PATIENCE).await;
+    network.cut_off(&wires[2]);
+    ask().await.unwrap();
+    let metrics = a.metrics().await;
+    let (joined, retried) = (metrics.counter("calls_hedged"), metrics.counter("calls_retried"));
+    println!(
+        "joined by an attempt elsewhere: {joined}; made again when the connection ended: {retried}"
+    );
+    assert!(joined > 0);
+}

@@ -362,6 +362,18 @@ async fn what_can_not_be_linked_or_configured_is_refused_with_what_there_is() {
         ),
         (&["link", "put", "market/basket", "a:b", "pricing"], &["does not serve `a:b`"]),
         (
+            &["link", "put", "market/pricing", PRICING, "second"],
+            &["`market/pricing` does not import `example:shop/pricing`", "nothing", "--ahead"],
+        ),
+        (
+            &["link", "put", "market/basket", "example:shop/basket", "basket"],
+            &["does not import `example:shop/basket`", "`example:shop/pricing@0.1.0`"],
+        ),
+        (
+            &["link", "put", "market/basket", PRICING, "pricing", "--idempotent", "prise"],
+            &["`idempotent` names `prise`", "it has `price`"],
+        ),
+        (
             &["link", "put", "market/basket", "wasi:config", "pricing"],
             &["`wasi:config`", "the node"],
         ),
@@ -384,6 +396,17 @@ async fn what_can_not_be_linked_or_configured_is_refused_with_what_there_is() {
             assert!(said.contains(part), "no `{part}` in\n{said}");
         }
     }
+    // What a newer version of the app will import may be linked before.
+    let ahead = ["link", "put", "market/pricing", PRICING, "second", "--ahead"];
+    let said = a.verb(ahead).await.ok();
+    assert!(said.contains("note: ") && said.contains("does not import"), "{said}");
+    a.verb(["link", "rm", "market/pricing", PRICING]).await.ok();
+    // In a manifest, too.
+    let misspelt =
+        shop("a", "a", "a").with("to = \"pricing\"", "to = \"pricing\"\nidempotent = [\"prise\"]");
+    let said = a.apply(&misspelt.write(&mesh, "misspelt.toml").await).await.refused();
+    assert!(said.contains("component `basket`: `idempotent` names `prise`"), "{said}");
+
     // What is no name or contract at all never reaches a node.
     let key = format!("{}=1", "x".repeat(257));
     for (args, part) in [

@@ -196,6 +196,33 @@ async fn a_killed_subscriber_gets_what_it_missed_and_knows_what_it_had() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_stops_ends_what_it_handles_and_begins_nothing_more() {
+    let mut site = Site::new(&[]).await;
+    let rest: Vec<String> = (2..=20).map(|line| format!("line {line}")).collect();
+    site.publish("slow 1").await;
+    for text in &rest {
+        site.publish(text).await;
+    }
+    assert_eq!(site.texts(1).await, ["begun 1"]);
+    assert!(site.south.stop(PATIENCE).await.success());
+
+    // It starts with nobody to bring it anything: what is there now, it has handled before it went.
+    site.network.cut_off(&site.south_wire);
+    site.south.restart().await;
+    let texts = site.texts(2).await;
+    assert_eq!(texts, ["begun 1", "slow 1"], "the handler that was under way has ended");
+
+    site.network.heal();
+    let expected: Vec<String> = texts.into_iter().chain(rest).collect();
+    assert_eq!(site.texts(expected.len()).await, expected, "each once, and in order");
+    eventually("nothing waits any more", PATIENCE, async || {
+        let waiting = site.waiting().await;
+        holds(waiting == 0, waiting)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_outbox_and_bad_messages_are_refused_with_the_reason() {
     let site = Site::new(&["--outbox-messages", "3"]).await;
     let record = async |subject: &str, text: &str| {

@@ -42,6 +42,9 @@ pub struct ComponentSpec {
     pub size: u64,
     /// The contracts it exports, so that a node without it can route to it.
     pub exports: Vec<ContractId>,
+    /// The interfaces it imports for which there must be links, so that a link can be checked on
+    /// a node without it.
+    pub imports: Vec<ImportSpec>,
     /// On how many nodes.
     pub replicas: u32,
     /// The labels that such a node must carry.
@@ -50,6 +53,15 @@ pub struct ComponentSpec {
     pub config: BTreeMap<String, String>,
     /// What one call of it may use.
     pub limits: LimitSpec,
+}
+
+/// An interface that a component imports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportSpec {
+    /// Its contract.
+    pub contract: ContractId,
+    /// The names of the functions that the component knows of it.
+    pub functions: Vec<String>,
 }
 
 /// What one call may use. What is left out has the node's default.

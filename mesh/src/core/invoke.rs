@@ -8,6 +8,9 @@
 //!   the last limit (the "full jitter" of Brooker, "Exponential Backoff and Jitter", 2015).
 //! - **Hedge**, where the link asks for it. An attempt without an answer for so long is joined by a
 //!   second one elsewhere, and the first answer counts (Dean and Barroso, "The Tail at Scale", 2013).
+//! - **Silence.** When a node that was asked is not heard from any more, its connection is given up
+//!   only after seconds, since a short cut is no reason to lose what is under way. The attempt is
+//!   joined by one elsewhere at once.
 //! - **Budget.** All of that, for all calls of one target, is at most a tenth more than the calls
 //!   made, and a few: when a target is down for everybody, retries must not be what keeps it down
 //!   ([`Budget`]; gRPC A6 "retry throttling", Finagle's `RetryBudget`).
@@ -149,6 +152,13 @@ impl Call {
             self.due = if at < self.deadline { Due::At(at) } else { Due::Never };
         }
         Verdict::GoesOn
+    }
+
+    /// None of the nodes that were asked is heard from any more: an attempt elsewhere is due now.
+    pub fn unheard(&mut self, now: Time) {
+        if self.under_way > 0 {
+            self.due = Due::Hedge(now);
+        }
     }
 
     /// There was no other node to join an attempt on; nor will there be in this call.

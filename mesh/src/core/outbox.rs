@@ -23,6 +23,7 @@
 //! once that is on disk ([`Outbox::settled`]): the floor that a receiver is told never goes back,
 //! whatever crashes.
 
+mod age;
 mod inbox;
 mod limits;
 mod queue;
@@ -35,8 +36,8 @@ use std::time::Duration;
 use rand::Rng;
 use wattle_contracts::id::{NodeId, Subject};
 use wattle_contracts::message::{DeliveryReply, Group};
-use wattle_contracts::trust::UnixMillis;
 
+pub use self::age::{AgeClock, BootTime, ClockNote, OutboxTime};
 pub use self::inbox::{Inbox, Refused};
 pub use self::limits::{Config, Full};
 use self::queue::Queue;
@@ -63,7 +64,7 @@ pub struct Outbox {
 struct Held {
     subject: Subject,
     size: u64,
-    published: UnixMillis,
+    taken: OutboxTime,
     /// The groups that have not settled it.
     groups: BTreeSet<Group>,
 }
@@ -77,8 +78,8 @@ pub struct StoredMessage {
     pub subject: Subject,
     /// The size of its body, in bytes.
     pub size: usize,
-    /// When it was published.
-    pub published: UnixMillis,
+    /// When it was taken from its publisher.
+    pub taken: OutboxTime,
     /// The groups that have not settled it, with the last failure where it is parked.
     pub groups: Vec<(Group, Option<String>)>,
 }
@@ -182,9 +183,9 @@ impl Outbox {
     }
 
     fn load(&mut self, message: StoredMessage) {
-        let StoredMessage { sequence, subject, size, published, groups } = message;
+        let StoredMessage { sequence, subject, size, taken, groups } = message;
         self.next = self.next.max(sequence.saturating_add(1));
-        let held = self.hold(sequence, subject.clone(), size, published);
+        let held = self.hold(sequence, subject.clone(), size, taken);
         held.groups = groups.iter().map(|(group, _)| group.clone()).collect();
         for (group, parked) in groups {
             let queue = self.queues.entry(group).or_default();
@@ -200,19 +201,19 @@ impl Outbox {
         sequence: u64,
         subject: Subject,
         size: usize,
-        published: UnixMillis,
+        taken: OutboxTime,
     ) -> &mut Held {
         let size = cost(&subject, size);
         self.bytes = self.bytes.saturating_add(size);
         let groups = BTreeSet::new();
-        self.messages.entry(sequence).or_insert(Held { subject, size, published, groups })
+        self.messages.entry(sequence).or_insert(Held { subject, size, taken, groups })
     }
 
     /// Takes a message in, of which the driver then tells [`Outbox::written`]. Nothing of it is
     /// sent before that. Returns its sequence.
     pub fn publish(
         &mut self,
-        wall: UnixMillis,
+        time: OutboxTime,
         subject: &Subject,
         size: usize,
         groups: &BTreeSet<Group>,
@@ -224,7 +225,7 @@ impl Outbox {
         }
         self.check_room(cost(subject, size))?;
         self.next += 1;
-        self.hold(sequence, subject.clone(), size, wall).groups = groups.clone();
+        self.hold(sequence, subject.clone(), size, time).groups = groups.clone();
         for group in groups {
             self.queues.entry(group.clone()).or_default().push(sequence, subject, size, false);
         }
@@ -260,23 +261,29 @@ impl Outbox {
         }
     }
 
-    /// What is to be done now.
+    /// What is to be done now: `now` by the node's clock, `time` by the outbox's own.
     pub fn step(
         &mut self,
         now: Time,
-        wall: UnixMillis,
+        time: OutboxTime,
         reach: &impl Reach,
         actions: &mut Vec<Action>,
     ) {
-        let max_age = u64::try_from(self.config.max_age.as_millis()).unwrap_or(u64::MAX);
-        let messages = &self.messages;
+        self.expire(time, actions);
+        for (group, queue) in &mut self.queues {
+            queue.send(now, group, &self.config, self.next, reach, actions);
+        }
+    }
+
+    /// Gives up what has become too old.
+    pub fn expire(&mut self, time: OutboxTime, actions: &mut Vec<Action>) {
+        let (messages, max_age) = (&self.messages, self.config.max_age);
         let is_old = |sequence: u64| {
-            let published = messages.get(&sequence).map_or(wall, |held| held.published);
-            wall.0.saturating_sub(published.0) > max_age
+            let taken = messages.get(&sequence).map_or(time, |held| held.taken);
+            time.since(taken) > max_age
         };
         for (group, queue) in &mut self.queues {
             queue.expire(group, is_old, actions);
-            queue.send(now, group, &self.config, self.next, reach, actions);
         }
     }
 
@@ -309,7 +316,7 @@ impl Outbox {
     /// all the time that a new message has.
     /// Returns the old ones with the new ones, to be written down, and then told to
     /// [`Outbox::unparked`]. They are not parked meanwhile: nobody else takes them up.
-    pub fn unpark(&mut self, wall: UnixMillis, group: &Group) -> Vec<(u64, u64)> {
+    pub fn unpark(&mut self, time: OutboxTime, group: &Group) -> Vec<(u64, u64)> {
         let parked = self.take_parked(group);
         let mut moved = Vec::new();
         for old in parked {
@@ -319,7 +326,7 @@ impl Outbox {
             let body = usize::try_from(body).unwrap_or(usize::MAX);
             let new = self.next;
             self.next += 1;
-            self.hold(new, subject.clone(), body, wall).groups = [group.clone()].into();
+            self.hold(new, subject.clone(), body, time).groups = [group.clone()].into();
             if let Some(queue) = self.queues.get_mut(group) {
                 queue.push(new, &subject, body, false);
             }

@@ -165,6 +165,7 @@ mod tests {
             publisher: PublisherKey::from_bytes([0; 32]),
             size: 0,
             exports: Vec::new(),
+            imports: Vec::new(),
             replicas,
             on,
             config: BTreeMap::new(),

@@ -65,6 +65,11 @@ impl Speaker {
         Self { key, clock, last: std::sync::Mutex::new(0) }
     }
 
+    /// The node's key.
+    pub(super) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// The signed statement, or how long its text would be.
     pub(super) fn sign<T: serde::Serialize>(
         &self,

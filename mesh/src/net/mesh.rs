@@ -9,7 +9,9 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
 use wattle_contracts::id::{Digest, MeshId, NodeId};
+use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
+use wattle_contracts::wire::WireError;
 
 use super::artifact::{self, Artifact};
 use super::body::BodyStream;
@@ -70,6 +72,11 @@ impl Mesh {
         self.inner.node
     }
 
+    /// This node's key.
+    pub(super) fn key(&self) -> &SigningKey {
+        self.inner.speaker.key()
+    }
+
     /// The mesh that it belongs to.
     pub fn mesh_id(&self) -> MeshId {
         self.inner.mesh
@@ -90,6 +97,18 @@ impl Mesh {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
+        self.call_made(to, header, |_| Ok(payload), body).await
+    }
+
+    /// [`Mesh::call`] with a payload that is made when it is known whether the call goes through
+    /// another node.
+    pub(super) async fn call_made(
+        &self,
+        to: NodeId,
+        header: CallHeader,
+        payload: impl FnOnce(bool) -> Result<Bytes, WireError>,
+        body: Option<BodyStream>,
+    ) -> Result<Reply, CallError> {
         let outcome = self.call_uncounted(to, header, payload, body).await;
         let kind = outcome.as_ref().map(|_| ()).map_err(|error| error.kind);
         self.inner.metrics.calls_out.count(kind);
@@ -100,11 +119,13 @@ impl Mesh {
         &self,
         to: NodeId,
         mut header: CallHeader,
-        payload: Bytes,
+        payload: impl FnOnce(bool) -> Result<Bytes, WireError>,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
+        let unwritable = |error: WireError| CallError::new(ErrorKind::Internal, error.to_string());
         if to == self.inner.node {
             let time_left = header.time_left;
+            let payload = payload(false).map_err(unwritable)?;
             let work = self.inner.service.call(to, header, payload, body);
             return tokio::time::timeout(time_left, work).await.unwrap_or_else(|_| {
                 let text = format!("it was not done within {time_left:?}");
@@ -127,13 +148,14 @@ impl Mesh {
                 })?
             }
         };
-        let link = match way {
-            Way::Direct(link) => link,
+        let (link, payload) = match way {
+            Way::Direct(link) => (link, payload(false)),
             Way::Through(link) => {
                 header.relay = Some(Box::new(self.inner.relays.first(to)));
-                link
+                (link, payload(true))
             }
         };
+        let payload = payload.map_err(unwritable)?;
         link.call(header, payload, body).await
     }
 

@@ -4,13 +4,16 @@
 //! The driver of [`crate::core::outbox`]. Bodies stay on disk until they are sent; every queue has
 //! a limit, and who meets a full one is told so.
 
+mod age;
+mod counts;
+mod drain;
 mod live;
+mod reach;
 mod receive;
 mod send;
 mod store;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,16 +27,17 @@ use wattle_contracts::call::{
 use wattle_contracts::id::{ComponentId, ContractId, NodeId, Subject};
 use wattle_contracts::message::{Group, MAX_BODY, MessageId};
 use wattle_contracts::record::RecordBody;
-use wattle_contracts::trust::UnixMillis;
 
+pub use self::counts::MessageCounts;
+use self::counts::{Counters, one_more};
+use self::drain::Gate;
 pub use self::store::{KeptMessage, Message, MessageHandler, MessageStore, StoredMessages};
 use super::config::WallClock;
 use super::error::StoreError;
 use super::mesh::Mesh;
 use super::records::Records;
-use super::view::View;
 use crate::core::outbox::{
-    Config, Full, GroupStatus, Inbox, Outbox, ParkedMessage, Reach, Subscriptions,
+    AgeClock, Config, Full, GroupStatus, Inbox, Outbox, OutboxTime, ParkedMessage, Subscriptions,
 };
 use crate::core::time::Time;
 
@@ -56,12 +60,15 @@ struct Inner {
     handler: Arc<dyn MessageHandler>,
     contract: ContractId,
     started: Instant,
-    clock: WallClock,
+    ages: AgeClock,
+    /// What the clock said when it was noted last.
+    noted: Mutex<OutboxTime>,
     outbox: Mutex<(Outbox, SmallRng)>,
     inbox: Mutex<Inbox>,
     /// With what they were made of. Weak, so that the records need not be copied to be changed.
     subscriptions: RwLock<(Weak<Records>, Arc<Subscriptions>)>,
     wake: Notify,
+    gate: Gate,
     live: Arc<Semaphore>,
     counters: Counters,
 }
@@ -87,64 +94,6 @@ pub enum PublishError {
     Disk(StoreError),
 }
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        #[derive(Debug, Default)]
-        struct Counters {
-            $($name: AtomicU64,)*
-        }
-
-        /// What was counted of messages since the node started.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        #[non_exhaustive]
-        pub struct MessageCounts {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        impl Messenger {
-            /// The counters.
-            pub fn counts(&self) -> MessageCounts {
-                let counters = &self.inner.counters;
-                MessageCounts { $($name: counters.$name.load(Ordering::Relaxed),)* }
-            }
-        }
-
-        impl MessageCounts {
-            /// Each by its name.
-            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$((stringify!($name), self.$name)),*].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
-    /// Durable messages taken from publishers.
-    published,
-    /// Messages refused because there was no room.
-    refused_full,
-    /// Durable messages of this node that a group acknowledged.
-    acknowledged,
-    /// Durable messages of this node that became too old for a group.
-    expired,
-    /// Durable messages of this node that were parked.
-    parked,
-    /// Durable messages that components of this node handled.
-    handled,
-    /// Durable messages that came again after they were handled.
-    repeated,
-    /// Durable messages that components of this node failed to handle.
-    failed,
-    /// Live messages taken from publishers.
-    live_published,
-    /// Live messages that nobody could be given, or that failed.
-    live_lost,
-}
-
-fn one_more(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 impl Messenger {
     /// Takes up what the disk holds. [`Messenger::run`] then delivers it.
     pub fn new(
@@ -153,10 +102,11 @@ impl Messenger {
         handler: Arc<dyn MessageHandler>,
         config: Config,
     ) -> Result<Self, StoreError> {
-        let clock = WallClock::default();
         let stored = store.load()?;
         // Above every sequence that was ever used, also by a disk that is no longer there.
-        let next = stored.next.max(clock.now().0.saturating_mul(1000));
+        let next = stored.next.max(WallClock::default().now().0.saturating_mul(1000));
+        let newest = stored.messages.iter().map(|message| message.taken).max().unwrap_or_default();
+        let ages = AgeClock::resume(stored.clock.as_ref(), newest, age::machine_time());
         let outbox = Outbox::new(config, next, stored.messages, stored.groups);
         let mut inbox = Inbox::default();
         for ((group, publisher), (floor, handled)) in stored.handled {
@@ -171,11 +121,13 @@ impl Messenger {
             handler,
             contract,
             started: Instant::now(),
-            clock,
+            ages,
+            noted: Mutex::default(),
             outbox: Mutex::new((outbox, SmallRng::from_os_rng())),
             inbox: Mutex::new(inbox),
             subscriptions: RwLock::new((Arc::downgrade(&records), subscriptions)),
             wake: Notify::new(),
+            gate: Gate::default(),
             live: Arc::new(Semaphore::new(LIVE)),
             counters: Counters::default(),
         };
@@ -186,6 +138,7 @@ impl Messenger {
     pub async fn run(&self) {
         let (mut view, mut records) =
             (self.inner.mesh.watch_view(), self.inner.mesh.watch_records());
+        self.note_clock().await;
         loop {
             view.mark_unchanged();
             records.mark_unchanged();
@@ -208,14 +161,14 @@ impl Messenger {
     ) -> Result<MessageId, PublishError> {
         check_size(&body)?;
         let groups: BTreeSet<Group> = self.subscriptions().of(subject).into_iter().collect();
-        let published = self.wall();
-        let taken = self.outbox().0.publish(published, subject, body.len(), &groups);
-        let sequence = taken.map_err(|full| {
+        let time = self.time();
+        let sequence = self.outbox().0.publish(time, subject, body.len(), &groups);
+        let sequence = sequence.map_err(|full| {
             one_more(&self.inner.counters.refused_full);
             PublishError::Full(full)
         })?;
         if !groups.is_empty() {
-            let kept = KeptMessage { subject: subject.clone(), body, published, groups };
+            let kept = KeptMessage { subject: subject.clone(), body, taken: time, groups };
             let messenger = self.clone();
             // In a task of its own: a publisher that goes away must not leave a message that is
             // neither kept nor forgotten.
@@ -234,21 +187,21 @@ impl Messenger {
 
     /// What waits for whom.
     pub fn status(&self) -> Vec<GroupStatus> {
-        self.outbox().0.status(self.wall())
+        self.outbox().0.status(self.time())
     }
 
     /// What is parked.
     pub fn parked(&self) -> Vec<ParkedMessage> {
-        self.outbox().0.parked(self.wall())
+        self.outbox().0.parked(self.time())
     }
 
     /// Puts what is parked for `group` at the end of its queue. Returns how many messages.
     pub async fn retry_parked(&self, group: &Group) -> Result<usize, StoreError> {
-        let wall = self.wall();
-        let moved = self.outbox().0.unpark(wall, group);
+        let time = self.time();
+        let moved = self.outbox().0.unpark(time, group);
         let (count, messenger, group) = (moved.len(), self.clone(), group.clone());
         let write = async move {
-            let written = messenger.inner.store.unpark(&group, moved.clone(), wall).await;
+            let written = messenger.inner.store.unpark(&group, moved.clone(), time).await;
             messenger.outbox().0.unparked(&group, &moved, written.is_ok());
             messenger.inner.wake.notify_one();
             written
@@ -279,10 +232,6 @@ impl Messenger {
         Time::since_start(self.inner.started.elapsed())
     }
 
-    fn wall(&self) -> UnixMillis {
-        self.inner.clock.now()
-    }
-
     fn outbox(&self) -> MutexGuard<'_, (Outbox, SmallRng)> {
         self.inner.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -300,15 +249,6 @@ impl Messenger {
         let mut known = self.inner.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
         *known = (Arc::downgrade(&current), Arc::clone(&made));
         made
-    }
-
-    fn reach(&self) -> ReachNow {
-        ReachNow {
-            me: self.me(),
-            view: self.inner.mesh.view(),
-            subscriptions: self.subscriptions(),
-            handler: Arc::clone(&self.inner.handler),
-        }
     }
 
     fn header(&self, target: &ComponentId, function: &str, time_left: Duration) -> CallHeader {
@@ -363,31 +303,4 @@ fn subscriptions(records: &Records) -> Subscriptions {
         RecordBody::App(app) => Some(&**app),
         _ => None,
     }))
-}
-
-/// Who can be reached, at one moment.
-struct ReachNow {
-    me: NodeId,
-    view: Arc<View>,
-    subscriptions: Arc<Subscriptions>,
-    handler: Arc<dyn MessageHandler>,
-}
-
-impl Reach for ReachNow {
-    fn connected(&self, node: NodeId) -> bool {
-        node == self.me || self.view.node(node).is_some_and(|node| node.is_reachable())
-    }
-
-    fn serving(&self, group: &Group) -> Vec<NodeId> {
-        let Some(component) = self.subscriptions.component(group) else { return Vec::new() };
-        let serves = |node: &&super::NodeView| {
-            node.is_reachable() && node.runs.components.contains_key(component)
-        };
-        let others = self.view.nodes.values().filter(|node| !node.is_self).filter(serves);
-        let mut others: Vec<_> =
-            others.map(|node| (node.rtt.unwrap_or(Duration::MAX), node.id)).collect();
-        others.sort_unstable();
-        let me = self.handler.runs(component).then_some(self.me);
-        me.into_iter().chain(others.into_iter().map(|(_, node)| node)).collect()
-    }
 }

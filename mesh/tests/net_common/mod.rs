@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses another part of it")]
 
+pub mod post;
 pub mod raw;
 
 use std::collections::BTreeMap;
@@ -271,6 +272,27 @@ pub async fn pair(world: &World) -> (Mesh, Mesh, Arc<Echo>) {
     let one = start(world.joining(1, &two)).await;
     all_connected(&[&one, &two]).await;
     (one, two, service)
+}
+
+/// Three nodes of which the first and the second, which has the service, have never been told how
+/// to reach each other: where they say that they listen, nobody does.
+pub async fn chain(world: &World, service: Arc<dyn Service>) -> [Mesh; 3] {
+    let nowhere = |port: u16| format!("/ip4/127.0.0.1/udp/{port}/quic-v1").parse().unwrap();
+    let middle = start(world.config(3)).await;
+    let mut config = world.joining(1, &middle);
+    config.advertise = vec![nowhere(9)];
+    let one = start(config).await;
+    let mut config = world.joining(2, &middle);
+    config.advertise = vec![nowhere(10)];
+    let two = Mesh::start(config, Arc::<Disk>::default(), service).await.unwrap();
+    for (mesh, other) in [(&one, &two), (&two, &one)] {
+        let through = |view: &View| {
+            let other = view.node(other.node_id());
+            other.is_some_and(|n| n.via == Some(middle.node_id()) && n.standing == Standing::Alive)
+        };
+        until(mesh, "the other is reached through the middle", through).await;
+    }
+    [one, two, middle]
 }
 
 /// A body of so many bytes, in parts of any size.

@@ -14,6 +14,7 @@ use wattle_contracts::record::{
 use wattle_mesh::core::links::Links;
 use wattle_runtime::{Actor, ActorConfig, Component};
 
+use super::fit;
 use super::node::Node;
 use super::outside::NodeOutside;
 use super::scheduler::{limits, load};
@@ -82,6 +83,7 @@ impl Node {
                     publisher: found.publisher,
                     size: found.size,
                     exports: found.component.exports().iter().map(|i| i.contract.clone()).collect(),
+                    imports: fit::imports(&found.component),
                     replicas: declared.replicas,
                     on: declared.on.clone(),
                     config: declared.config.clone(),
@@ -187,6 +189,11 @@ impl Node {
                 }
             }
         }
+        let spec = app.components.get(name).ok_or_else(|| "it vanished".to_string())?;
+        for link in app.links.iter().filter(|link| link.from == *name) {
+            let covered = fit::covered(&spec.imports, &link.contract);
+            fit::check_functions(&id, &link.contract, &covered, &link.options)?;
+        }
         for route in app.http.iter().filter(|route| route.component == *name) {
             let answers = |i: &wattle_runtime::Interface| {
                 i.contract.unversioned().to_string() == crate::providers::http_message::INCOMING
@@ -212,7 +219,6 @@ impl Node {
             }
         }
         // The runtime knows best what else it can't bind.
-        let spec = app.components.get(name).ok_or_else(|| "it vanished".to_string())?;
         let config = ActorConfig { id, config: spec.config.clone(), limits: limits(spec) };
         let outside = Arc::new(NodeOutside { node: Arc::downgrade(self) });
         Actor::new(component, config, outside).map(drop).map_err(|error| error.to_string())

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wattle_contracts::id::{ComponentId, ConfigName, ContractId};
-use wattle_contracts::record::{App, Config, Link, LinkKey, LinkOptions};
+use wattle_contracts::record::{App, Config, ImportSpec, Link, LinkKey, LinkOptions};
 use wattle_contracts::record::{ConfigKey, RecordBody, RecordKey};
 use wattle_mesh::core::links::Origin;
 
 use super::apply::{ApplyError, is_built_in, offers};
+use super::fit;
 use super::node::Node;
 use super::table::{Table, Target};
 
@@ -78,7 +79,10 @@ impl Node {
         let table = self.fresh_table();
         let mut problems = Vec::new();
         problems.extend(check_component(&table, &key.from).err());
-        problems.extend(check_target(&table, &to, contract).err());
+        match check_target(&table, &to, contract) {
+            Ok(()) => problems.extend(fits(&table, &key, &to, &options)),
+            Err(problem) => problems.push(problem),
+        }
         let mut notes = expected(problems, ahead)?;
         let others: Vec<String> = table
             .links()
@@ -247,6 +251,26 @@ fn check_target(table: &Table, id: &ComponentId, contract: &ContractId) -> Resul
             Err(format!("`{id}` does not serve `{contract}`; its app declares {}", offers(app)))
         }
     }
+}
+
+/// What does not fit between the components that the link `key` joins, as far as they are known.
+fn fits(table: &Table, key: &LinkKey, to: &ComponentId, options: &LinkOptions) -> Vec<String> {
+    let LinkKey { from, contract, .. } = key;
+    let Ok(Target::Component(source)) = table.target(from) else { return Vec::new() };
+    if let Err(problem) = fit::check_source(from, &source.imports, contract) {
+        return vec![problem];
+    }
+    let covered = fit::covered(&source.imports, contract);
+    let mut problems = Vec::new();
+    if let Ok(Target::Component(target)) = table.target(to) {
+        // What a more exact link takes does not go along this one.
+        let exact: Vec<&ContractId> = table.links().more_exact(from, contract).collect();
+        let taken = |import: &ImportSpec| exact.iter().any(|link| link.covers(&import.contract));
+        let own: Vec<_> = covered.iter().copied().filter(|import| !taken(import)).collect();
+        problems.extend(fit::check_target(from, &own, to, target).err());
+    }
+    problems.extend(fit::check_functions(from, contract, &covered, options).err());
+    problems
 }
 
 fn app_of<'t>(table: &'t Table, id: &ComponentId) -> Result<&'t App, String> {

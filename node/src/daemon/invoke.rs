@@ -2,7 +2,7 @@
 //! twice when it comes late.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +10,13 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
 use wattle_contracts::id::{ComponentId, NodeId};
 use wattle_contracts::record::LinkOptions;
 use wattle_mesh::core::invoke::{Budget, Budgets, Call, Step, Verdict};
-use wattle_mesh::net::Reply;
+use wattle_mesh::net::{Reply, Standing, View};
 
 use super::node::Node;
 
@@ -70,6 +71,8 @@ impl Node {
         let (mut tried, mut waiting): (Vec<NodeId>, Vec<NodeId>) = (Vec::new(), Vec::new());
         let mut under_way = FuturesUnordered::new();
         let mut failed = None;
+        let mut view = self.mesh().map(|mesh| mesh.watch_view());
+        let mut silent: Vec<NodeId> = Vec::new();
         loop {
             match repeats.with(&target, |budget, _| call.next(self.now(), budget)) {
                 Step::Begin { attempt, hedge } => {
@@ -106,6 +109,14 @@ impl Node {
                     let (node, outcome) = tokio::select! {
                         Some(ended) = under_way.next() => ended,
                         () = tokio::time::sleep_until(until) => continue,
+                        view = changed(&mut view) => {
+                            let gone = |node: &NodeId| is_silent(&view, *node);
+                            if silent != waiting && waiting.iter().all(gone) {
+                                silent.clone_from(&waiting);
+                                call.unheard(self.now());
+                            }
+                            continue;
+                        }
                     };
                     waiting.retain(|other| Some(*other) != node);
                     let kind = outcome.as_ref().map(drop).map_err(|error| error.kind);
@@ -131,4 +142,19 @@ impl Node {
             }
         }
     }
+}
+
+/// The next view of the mesh.
+async fn changed(view: &mut Option<watch::Receiver<Arc<View>>>) -> Arc<View> {
+    if let Some(view) = view
+        && view.changed().await.is_ok()
+    {
+        return Arc::clone(&view.borrow_and_update());
+    }
+    std::future::pending().await
+}
+
+/// Whether a node that was called does not answer by itself any more.
+fn is_silent(view: &View, node: NodeId) -> bool {
+    view.node(node).is_none_or(|node| node.standing != Standing::Alive)
 }

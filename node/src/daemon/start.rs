@@ -87,7 +87,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let tasks = TaskTracker::new();
     tasks.spawn(scheduler::follow_records(Arc::clone(&node), mesh.clone(), stop.clone()));
     tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
-    tasks.spawn(messages::run(messenger, stop.clone()));
+    tasks.spawn(messages::run(messenger.clone(), stop.clone()));
     let gateway_stop = CancellationToken::new();
     let gateway =
         gateway.map(|gateway| work.spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
@@ -100,8 +100,9 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
         () = node.told_to_leave() => "wattle leave",
     };
     tracing::info!(signal, "stopping: finishing the calls under way");
-    // From outside in: no new requests, then no new calls, then nothing.
-    let finish = async {
+    // From outside in: no new requests and messages, then no new calls, then nothing.
+    messenger.stop();
+    let requests = async {
         gateway_stop.cancel();
         if let Some(gateway) = gateway
             && let Err(error) = gateway.await
@@ -109,10 +110,12 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
             tracing::warn!(%error, "the HTTP server ended badly");
         }
     };
+    let finish = async { tokio::join!(requests, messenger.stopped()) };
     tokio::select! {
         done = tokio::time::timeout(options.drain, finish) => {
             if done.is_err() {
-                tracing::warn!("requests were still under way after {:?}; they are cut off", options.drain);
+                let drain = options.drain;
+                tracing::warn!("requests or messages were still being handled after {drain:?}; they are cut off");
             }
         }
         _ = interrupt.recv() => tracing::warn!("told twice: stopping at once"),

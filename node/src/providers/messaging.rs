@@ -122,10 +122,6 @@ impl MessageHandler for LocalHandlers {
         let Message { subject, body, id } = message;
         let message = IncomingMessage { subject: subject.to_string(), body, id };
         let call = async move { actor.handle_message(context, message).await };
-        node.paces().run(component, call).await.map_err(|error| match error.kind {
-            // Of something that the component called: to the delivery, it failed.
-            ErrorKind::Unreachable => CallError::new(ErrorKind::Trapped, error.message),
-            _ => error,
-        })
+        node.paces().run(component, call).await
     }
 }

@@ -197,6 +197,37 @@ fn write_batch(file: &DatabaseFile, batch: Vec<Job>) -> Result<(), String> {
     committed
 }
 
+/// A disk that does not answer, until it is told to or has hung for long enough.
+#[cfg(test)]
+pub(super) struct Hanging {
+    go_on: SyncSender<()>,
+    holder: JoinHandle<()>,
+}
+
+#[cfg(test)]
+impl Hanging {
+    pub(super) fn go_on(self) {
+        let _ = self.go_on.send(());
+        let _ = self.holder.join();
+    }
+}
+
+#[cfg(test)]
+impl Database {
+    /// Reading and writing hang, for so long at the most.
+    pub(super) fn hang(&self, longest: std::time::Duration) -> Hanging {
+        let ((go_on, told), (held, is_held)) = (sync_channel(1), sync_channel(1));
+        let file = Arc::clone(&self.inner.file);
+        let holder = std::thread::spawn(move || {
+            let _open = file.open.write().unwrap_or_else(PoisonError::into_inner);
+            let _ = held.send(());
+            let _ = told.recv_timeout(longest);
+        });
+        let _ = is_held.recv();
+        Hanging { go_on, holder }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

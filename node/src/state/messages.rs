@@ -11,11 +11,11 @@ use redb::{
     ReadTransaction, ReadableTable as _, Table, TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use wattle_contracts::id::{NodeId, Subject};
 use wattle_contracts::message::Group;
-use wattle_contracts::trust::UnixMillis;
 use wattle_contracts::wire;
-use wattle_mesh::core::outbox::{Settled, StoredGroup, StoredMessage};
+use wattle_mesh::core::outbox::{ClockNote, OutboxTime, Settled, StoredGroup, StoredMessage};
 use wattle_mesh::net::{KeptMessage, MessageStore, StoreError, StoredMessages};
 
 use super::Database;
@@ -28,11 +28,15 @@ const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("message_bo
 const GROUPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("message_groups");
 /// Above every sequence that was given out.
 const NEXT: TableDefinition<'_, (), u64> = TableDefinition::new("message_next");
+/// What was noted last of the clock by which messages age.
+const CLOCK: TableDefinition<'_, (), &[u8]> = TableDefinition::new("message_clock");
 /// (group, publisher) to the sequence below which all is settled.
 const FLOORS: TableDefinition<'_, (&str, &[u8; 32]), u64> = TableDefinition::new("handled_floors");
 /// (group, publisher, sequence) of what was handled from there on.
 const HANDLED: TableDefinition<'_, (&str, &[u8; 32], u64), ()> = TableDefinition::new("handled");
 
+/// So many deliveries have their bodies read at once, each on a thread that may wait for the disk.
+const READERS: usize = 4;
 /// So many sequences are set aside by one write.
 const AHEAD: u64 = 1_000_000;
 
@@ -42,12 +46,14 @@ pub(crate) struct MessageTables {
     database: Database,
     /// What [`NEXT`] says.
     set_aside: Arc<AtomicU64>,
+    /// Places for reading bodies.
+    readers: Arc<Semaphore>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Head {
     subject: Subject,
-    published: UnixMillis,
+    taken: OutboxTime,
     size: u64,
     /// The groups that have not settled it, with the last failure where it is parked.
     groups: Vec<(Group, Option<String>)>,
@@ -61,7 +67,8 @@ struct GroupRow {
 
 impl MessageTables {
     pub(crate) fn new(database: Database) -> Self {
-        Self { database, set_aside: Arc::default() }
+        let readers = Arc::new(Semaphore::new(READERS));
+        Self { database, set_aside: Arc::default(), readers }
     }
 
     fn read_all(&self) -> Result<StoredMessages> {
@@ -71,6 +78,11 @@ impl MessageTables {
             all.next = table.get(())?.map_or(0, |next| next.value());
         }
         self.set_aside.store(all.next, Ordering::Relaxed);
+        if let Some(table) = table(read.open_table(CLOCK))? {
+            let note = table.get(())?.map(|note| wire::decode::<ClockNote>(note.value()));
+            // Without it messages are kept for longer.
+            all.clock = note.and_then(Result::ok);
+        }
         if let Some(table) = table(read.open_table(HEADS))? {
             for entry in table.iter()? {
                 let (sequence, head) = entry?;
@@ -123,7 +135,7 @@ fn stored(sequence: u64, head: Head) -> StoredMessage {
         sequence,
         subject: head.subject,
         size: usize::try_from(head.size).unwrap_or(usize::MAX),
-        published: head.published,
+        taken: head.taken,
         groups: head.groups,
     }
 }
@@ -168,6 +180,14 @@ fn change_group(
     Ok(())
 }
 
+fn bodies(database: &Database, sequences: &[u64]) -> Result<Vec<Option<Vec<u8>>>> {
+    let Some(bodies) = table(database.read()?.open_table(BODIES))? else {
+        return Ok(vec![None; sequences.len()]);
+    };
+    let one = |sequence| Ok(bodies.get(sequence)?.map(|body| body.value().to_vec()));
+    sequences.iter().map(one).collect()
+}
+
 type Heads<'a> = Table<'a, u64, &'static [u8]>;
 
 fn head(heads: &Heads<'_>, sequence: u64) -> Result<Option<Head>> {
@@ -207,9 +227,9 @@ impl MessageStore for MessageTables {
     }
 
     async fn keep(&self, sequence: u64, message: KeptMessage) -> Result<(), StoreError> {
-        let KeptMessage { subject, body, published, groups } = message;
+        let KeptMessage { subject, body, taken, groups } = message;
         let groups = groups.into_iter().map(|group| (group, None)).collect();
-        let head = Head { subject, published, size: body.len() as u64, groups };
+        let head = Head { subject, taken, size: body.len() as u64, groups };
         let head = wire::encode(&head).map_err(|error| StoreError(error.to_string()))?;
         let set_aside = Arc::clone(&self.set_aside);
         self.write(move |transaction| {
@@ -225,15 +245,25 @@ impl MessageStore for MessageTables {
         .await
     }
 
-    fn bodies(&self, sequences: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let read = || {
-            let Some(bodies) = table(self.database.read()?.open_table(BODIES))? else {
-                return Ok(vec![None; sequences.len()]);
-            };
-            let one = |sequence| Ok(bodies.get(sequence)?.map(|body| body.value().to_vec()));
-            sequences.iter().map(one).collect()
+    async fn bodies(&self, sequences: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let closed = |_| StoreError("the messages on disk are closed".into());
+        let place = Arc::clone(&self.readers).acquire_owned().await.map_err(closed)?;
+        let (database, sequences) = (self.database.clone(), sequences.to_vec());
+        let read = move || {
+            let _place = place;
+            bodies(&database, &sequences).map_err(failed)
         };
-        read().map_err(failed)
+        let broke_off = |error| Err(StoreError(format!("reading messages broke off: {error}")));
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(broke_off)
+    }
+
+    async fn note_clock(&self, note: ClockNote) -> Result<(), StoreError> {
+        let note = wire::encode(&note).map_err(|error| StoreError(error.to_string()))?;
+        self.write(move |transaction| {
+            transaction.open_table(CLOCK)?.insert((), note.as_slice())?;
+            Ok(())
+        })
+        .await
     }
 
     async fn settle(&self, settled: Vec<(Group, u64, Settled)>) -> Result<(), StoreError> {
@@ -256,7 +286,7 @@ impl MessageStore for MessageTables {
         &self,
         group: &Group,
         moved: Vec<(u64, u64)>,
-        published: UnixMillis,
+        taken: OutboxTime,
     ) -> Result<(), StoreError> {
         let group = group.clone();
         self.write(move |transaction| {
@@ -271,7 +301,7 @@ impl MessageStore for MessageTables {
                 // To settle the old one opens it again.
                 drop(bodies);
                 let groups = vec![(group.clone(), None)];
-                let renewed = Head { published, groups, ..found };
+                let renewed = Head { taken, groups, ..found };
                 heads.insert(new, wire::encode(&renewed)?.as_slice())?;
                 // As if it were handled: the old one is needed by the other groups alone.
                 settle_one(transaction, &mut heads, &(group.clone(), old, Settled::Handled))?;
@@ -312,64 +342,4 @@ impl MessageStore for MessageTables {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kept(groups: &[&str]) -> KeptMessage {
-        KeptMessage {
-            subject: "orders.placed".parse().unwrap(),
-            body: b"one".to_vec(),
-            published: UnixMillis(5),
-            groups: groups.iter().map(|group| group.parse().unwrap()).collect(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_message_stays_until_each_group_has_settled_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || MessageTables::new(Database::open(&folder.path().join("db")).unwrap());
-        let tables = open();
-        assert_eq!(tables.load().unwrap().messages, []);
-        tables.keep(7, kept(&["shop", "audit"])).await.unwrap();
-        tables.keep(8, kept(&["audit"])).await.unwrap();
-        let (shop, audit) = ("shop".parse::<Group>().unwrap(), "audit".parse::<Group>().unwrap());
-        tables.settle(vec![(shop, 7, Settled::Handled)]).await.unwrap();
-        let parked = Settled::Parked("no".into());
-        tables.settle(vec![(audit.clone(), 7, parked)]).await.unwrap();
-        tables.assign(&audit, NodeId::from_bytes([4; 32])).await.unwrap();
-        drop(tables);
-
-        let tables = open();
-        let all = tables.load().unwrap();
-        assert!(all.next > 8, "what was given out is not given out again");
-        let groups: Vec<_> = all.messages.iter().map(|message| &message.groups).collect();
-        assert_eq!(groups[0], &[(audit.clone(), Some("no".into()))]);
-        assert_eq!(groups[1], &[(audit.clone(), None)]);
-        let node = Some(NodeId::from_bytes([4; 32]));
-        assert_eq!(all.groups, [(audit.clone(), StoredGroup { node, expired: 0 })]);
-
-        tables.unpark(&audit, vec![(7, 9)], UnixMillis(6)).await.unwrap();
-        assert_eq!(tables.bodies(&[7, 8, 9]).unwrap()[0], None);
-        assert_eq!(tables.bodies(&[9]).unwrap(), [Some(b"one".to_vec())]);
-        let expired = |sequence| (audit.clone(), sequence, Settled::Expired);
-        tables.settle(vec![expired(8), expired(9)]).await.unwrap();
-        let all = tables.load().unwrap();
-        assert_eq!(all.messages, []);
-        assert_eq!(all.groups[0].1.expired, 2);
-    }
-
-    #[tokio::test]
-    async fn what_was_handled_is_kept_from_the_floor_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let tables = MessageTables::new(Database::open(&folder.path().join("db")).unwrap());
-        let (group, node) = ("shop".parse::<Group>().unwrap(), NodeId::from_bytes([4; 32]));
-        for (sequence, floor) in [(5, 3), (6, 3), (9, 6), (10, 4)] {
-            tables.handled(&group, node, sequence, floor).await.unwrap();
-        }
-        let other = NodeId::from_bytes([5; 32]);
-        tables.handled(&group, other, 1, 1).await.unwrap();
-        let handled = tables.load().unwrap().handled;
-        assert_eq!(handled[&(group.clone(), node)], (6, [6, 9, 10].into()));
-        assert_eq!(handled[&(group, other)], (1, [1].into()));
-    }
-}
+mod tests;

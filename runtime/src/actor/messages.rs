@@ -1,6 +1,7 @@
 //! Messages into a component: `wattle:messaging/incoming-handler`.
 
 use tokio::time::timeout_at;
+use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::{ComponentType, Lower};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::ContractId;
@@ -29,8 +30,10 @@ struct Message {
 }
 
 impl Actor {
-    /// Gives a message to the component. An error that it answers with is
-    /// [`ErrorKind::Trapped`]: it was given the message, and did not handle it.
+    /// Gives a message to the component. An error says whether it was begun:
+    /// [`ErrorKind::Overloaded`] where this node has no room for one more call of the component
+    /// now; anything else but that and [`ErrorKind::Unreachable`] where the component was given
+    /// the message, and did not handle it, be it that something which it called had no room.
     pub async fn handle_message(
         &self,
         context: CallContext,
@@ -56,10 +59,26 @@ impl Actor {
             handle.call_async(&mut seat.store, (message,)).await
         });
         let called = called.await;
-        let (answer,) = self.outcome(seat, export, called)?;
+        let not_begun = matches!(
+            &called,
+            Ok(Err(error)) if error.downcast_ref::<PoolConcurrencyLimitError>().is_some()
+        );
+        let outcome = self.outcome(seat, export, called);
+        let (answer,) = outcome.map_err(|error| if not_begun { error } else { begun(error) })?;
         answer.map_err(|why| {
             let message = format!("{} did not handle the message: {why}", self.id());
             CallError::new(ErrorKind::Trapped, message)
         })
+    }
+}
+
+/// An error of a handler that was begun. That something which it called is not there, or has no
+/// room, says nothing about itself.
+fn begun(error: CallError) -> CallError {
+    match error.kind {
+        ErrorKind::Overloaded | ErrorKind::Unreachable => {
+            CallError::new(ErrorKind::Trapped, error.to_string())
+        }
+        _ => error,
     }
 }

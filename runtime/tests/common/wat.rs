@@ -288,3 +288,32 @@ pub fn composed() -> Vec<u8> {
             (export "bench:relay/relay" (instance $relay-i)))"#
     ))
 }
+
+/// A subscriber (`wattle:messaging/incoming-handler`) that calls `next` of `FROM` for each message.
+pub fn handler(from: &str) -> Vec<u8> {
+    bytes(&format!(
+        r#"(component
+            (import "{from}" (instance $from
+                (export "next" (func (param "x" u32) (result u32)))))
+            (core func $next (canon lower (func $from "next")))
+            (core module $m
+                (import "" "next" (func $next (param i32) (result i32)))
+                {HEAP}
+                (func (export "handle") (param i32 i32 i32 i32 i32 i32 i32 i64) (result i32)
+                    (drop (call $next (i32.const 1)))
+                    (i32.const 0)))
+            (core instance $i (instantiate $m (with "" (instance (export "next" (func $next))))))
+            (type $id-type (record (field "publisher" string) (field "sequence" u64)))
+            (export $id "message-id" (type $id-type))
+            (type $message-type (record
+                (field "subject" string) (field "body" (list u8)) (field "id" (option $id))))
+            (export $message "message" (type $message-type))
+            (func $f (param "message" $message) (result (result (error string)))
+                (canon lift (core func $i "handle")
+                    (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (instance $e
+                (export "message-id" (type $id)) (export "message" (type $message))
+                (export "handle" (func $f)))
+            (export "wattle:messaging/incoming-handler@0.1.0" (instance $e)))"#
+    ))
+}

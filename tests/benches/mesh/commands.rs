@@ -9,6 +9,7 @@ usage: cargo xtask bench -- -- [--quick] [ROW]...
 
 Measures all rows, or the named ones: across same-node http durable first-call idle.
 --quick (or WATTLE_BENCH_QUICK=1) shortens every round, to see whether it works at all.
+WATTLE_NATS_SERVER names the nats-server to compare with; else it is the one of the system.
 Only a full run, without --quick and without names, writes docs/performance.md.";
 
 const ROWS: [&str; 6] = ["across", "same-node", "http", "durable", "first-call", "idle"];

@@ -83,9 +83,14 @@ fn configuration(folder: &Path, synced: bool) -> Result<OsString> {
 
 /// Whether this version has `sync_interval: always`, as 2.10 and later do.
 fn knows_sync(server: &str) -> Result<bool> {
-    let output = Command::new(server).arg("--version").output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.rsplit_once('v').map_or("", |(_, version)| version.trim());
-    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
-    Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (2, 10))
+    let output = Command::new(server).arg("--version").output();
+    let output = output.with_context(|| format!("can't run `{server} --version`"))?;
+    Ok(version(&String::from_utf8_lossy(&output.stdout)) >= (2, 10))
+}
+
+/// The first two numbers of `nats-server: v2.9.10`.
+fn version(text: &str) -> (u32, u32) {
+    let numbers = text.rsplit_once('v').map_or("", |(_, numbers)| numbers.trim());
+    let mut numbers = numbers.split('.').map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

@@ -96,8 +96,15 @@ pub(crate) async fn respond(address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where `nats-server` is, if it is installed. Debian has it where only an administrator looks.
+/// Says which `nats-server` is taken, where that is not the one of the system.
+pub(crate) const SERVER: &str = "WATTLE_NATS_SERVER";
+
+/// Where `nats-server` is: where [`SERVER`] says, else where it is installed, if it is. Debian has
+/// it where only an administrator looks.
 pub(crate) fn server() -> Option<String> {
+    if let Some(server) = std::env::var_os(SERVER).filter(|server| !server.is_empty()) {
+        return Some(server.to_string_lossy().into_owned());
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/sbin"].map(Into::into);
     let found = std::env::split_paths(&path)
@@ -132,7 +139,7 @@ impl Broker {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .context("can't start nats-server")?;
+            .with_context(|| format!("can't start `{server}`; {SERVER} says which nats-server"))?;
         let mut broker = Self { process, address: String::new(), folder };
         let ports = broker.folder.path().join(format!("nats-server_{}.ports", broker.process.id()));
         let begun = Instant::now();

@@ -116,7 +116,7 @@ between the sides; each figure is the median of its rounds' values.
   (`limits = { reuse = 1000 }`); beside it stands the default, an instance for each call. One in flight: `relay` takes
   the time of each call with `wasi:clocks/monotonic-clock`, so what is measured is what a component sees. 64 in flight:
   64 calls of `relay.many` at once through the node's API, all calls of `echo` through the time that all of them took.
-- **NATS**: `nats-server` as Debian has it, a responder in a process of its own, `async-nats` in both, core
+- **NATS**: the `nats-server` that is named above, a responder in a process of its own, `async-nats` in both, core
   request/reply without TLS, on the runtime that `#[tokio::main]` makes. *One thread each* is the same with a
   single-threaded runtime in client and responder, which spares them waking threads. Wattle's calls are encrypted,
   authenticated, checked against the app's links and end in a sandbox; NATS's responder gives back the bytes.
@@ -133,8 +133,9 @@ between the sides; each figure is the median of its rounds' values.
   node has left, so that each is written and none is delivered. 64 calls at once, each publishing one after the other, and one
   alone; `announcer` takes the time of each. Against a JetStream file stream with one replica, `async-nats`, 64 tasks
   and one, each waiting for the acknowledgement of a message before the next. The same disk; synced before each
-  acknowledgement on both sides (`sync_interval: always`). nats-server knows that setting from 2.10 on: with an older
-  one, which syncs every two minutes, there is no ratio, and its figures are printed as what they are.
+  acknowledgement on both sides (`sync_interval: always`). nats-server knows that setting from 2.10 on, which
+  `nats-server --version` tells: with an older one (Debian's), which syncs every two minutes, there is no ratio, and its
+  figures are printed as what they are. `WATTLE_NATS_SERVER` names another one than the system's.
 - **First call**: an engine that has not seen the component, its compiled code in the cache on disk, the file in the
   system's page cache. *Instantiate* ends when the component makes its first call out; *call* is from there until the
   answer.
@@ -146,5 +147,6 @@ between the sides; each figure is the median of its rounds' values.
 cargo xtask bench                    # everything; writes this page
 cargo xtask bench -- -- --quick      # whether it works at all
 cargo xtask bench -- -- across http  # some rows
+WATTLE_NATS_SERVER=/opt/nats/nats-server cargo xtask bench   # beside that nats-server
 ```
 ";

@@ -28,7 +28,9 @@ pub(crate) fn for_tests() {
 /// What benchmarks use, as far as it can be had.
 pub(crate) fn for_bench() {
     optional(FOR_TESTS);
-    optional(FOR_BENCH);
+    if env::var_os("WATTLE_NATS_SERVER").is_none() {
+        optional(FOR_BENCH);
+    }
 }
 
 fn optional(tools: &[(&str, &str)]) {

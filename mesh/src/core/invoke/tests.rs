@@ -144,3 +144,30 @@ proptest! {
         prop_assert!(attempts <= made + 10 + made / 10);
     }
 }
+
+#[test]
+fn an_attempt_at_a_node_that_falls_silent_is_joined_by_one_elsewhere_at_once() {
+    let mut budget = Budget::default();
+    let mut call = Call::new(at(0), at(10_000), None);
+    assert!(began(call.next(at(0), &mut budget)));
+    assert_eq!(call.next(at(1), &mut budget), Step::Wait(at(10_000)));
+    call.unheard(at(3000));
+    assert_eq!(call.next(at(3000), &mut budget), Step::Begin { attempt: 1, hedge: true });
+    assert_eq!(call.next(at(3000), &mut budget), Step::Wait(at(10_000)));
+    // The first is still awaited: it may only have been slow to arrive.
+    assert_eq!(call.ended(at(3001), Err(ErrorKind::Unreachable), &mut rng()), Verdict::GoesOn);
+    assert_eq!(call.next(at(3001), &mut budget), Step::Wait(at(10_000)));
+    assert_eq!(call.ended(at(3002), Ok(()), &mut rng()), Verdict::Over);
+
+    // Where there is nobody else, nothing is begun, and nothing is asked again and again.
+    let mut call = Call::new(at(0), at(10_000), None);
+    assert!(began(call.next(at(0), &mut budget)));
+    call.unheard(at(3000));
+    assert!(began(call.next(at(3000), &mut budget)));
+    call.skipped(&mut budget);
+    assert_eq!(call.next(at(3000), &mut budget), Step::Wait(at(10_000)));
+    // Before it is begun, there is nobody to be silent.
+    let mut call = Call::new(at(0), at(10_000), None);
+    call.unheard(at(0));
+    assert_eq!(call.next(at(0), &mut budget), Step::Begin { attempt: 0, hedge: false });
+}

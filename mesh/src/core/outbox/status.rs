@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use wattle_contracts::id::{NodeId, Subject};
 use wattle_contracts::message::Group;
-use wattle_contracts::trust::UnixMillis;
 
-use super::Outbox;
+use super::{Outbox, OutboxTime};
 
 /// What waits for one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub struct ParkedMessage {
 
 impl Outbox {
     /// What waits, by group. Groups for which nothing ever waited are not there.
-    pub fn status(&self, wall: UnixMillis) -> Vec<GroupStatus> {
+    pub fn status(&self, time: OutboxTime) -> Vec<GroupStatus> {
         let one = |(group, queue): (&Group, &super::Queue)| {
             let held = |sequence: u64| self.messages.get(&sequence);
             let oldest = queue.sequences().next().and_then(held);
@@ -54,7 +53,7 @@ impl Outbox {
                 group: group.clone(),
                 waiting: queue.len(),
                 bytes: queue.sequences().filter_map(held).map(|held| held.size).sum(),
-                oldest: oldest.map(|held| age(wall, held.published)),
+                oldest: oldest.map(|held| time.since(held.taken)),
                 parked: queue.parked_count(),
                 expired: queue.expired(),
                 node: queue.node(),
@@ -65,7 +64,7 @@ impl Outbox {
     }
 
     /// What is parked, by group.
-    pub fn parked(&self, wall: UnixMillis) -> Vec<ParkedMessage> {
+    pub fn parked(&self, time: OutboxTime) -> Vec<ParkedMessage> {
         let of = |(group, queue): (&Group, &super::Queue)| {
             let one = |(sequence, why): (u64, &str)| {
                 let held = self.messages.get(&sequence)?;
@@ -73,7 +72,7 @@ impl Outbox {
                     group: group.clone(),
                     sequence,
                     subject: held.subject.clone(),
-                    age: age(wall, held.published),
+                    age: time.since(held.taken),
                     why: why.into(),
                 })
             };
@@ -81,8 +80,4 @@ impl Outbox {
         };
         self.queues.iter().flat_map(of).collect()
     }
-}
-
-fn age(wall: UnixMillis, published: UnixMillis) -> Duration {
-    Duration::from_millis(wall.0.saturating_sub(published.0))
 }

@@ -8,7 +8,8 @@ use wattle_contracts::id::{ComponentId, NodeId, Subject};
 use wattle_contracts::message::LiveMessage;
 use wattle_contracts::wire;
 
-use super::{Message, Messenger, PublishError, check_size, one_more};
+use super::counts::one_more;
+use super::{Message, Messenger, PublishError, check_size};
 use crate::core::outbox::Reach as _;
 
 /// The function under which live messages travel.
@@ -79,6 +80,10 @@ impl Messenger {
         message: LiveMessage,
     ) -> Result<(), CallError> {
         let LiveMessage { subject, body } = message;
+        let _inside = self.inner.gate.enter();
+        if self.inner.gate.is_shut() {
+            return Err(CallError::new(ErrorKind::Unreachable, "this node is shutting down"));
+        }
         self.inner.handler.handle(target, Message { subject, body, id: None }).await
     }
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
 use wattle_contracts::id::{ComponentId, NodeId, Subject};
-use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, MessageId};
+use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, MessageId, Receipt};
 use wattle_contracts::wire;
 
-use super::{Message, Messenger, one_more};
+use super::counts::one_more;
+use super::{Message, Messenger};
 use crate::core::outbox::{Inbox, Refused};
 use crate::net::StoreError;
 
@@ -52,34 +53,64 @@ impl Messenger {
     ) -> Result<Bytes, CallError> {
         let malformed = |error| CallError::new(ErrorKind::Internal, format!("{error}"));
         let delivery: Delivery = wire::decode(payload).map_err(malformed)?;
-        // Each can only speak for itself; whoever passes a call on vouches for whom it had it from.
-        let path = header.relay.as_ref().map(|relay| relay.path.as_slice()).unwrap_or_default();
-        let origin = *path.first().unwrap_or(&from);
-        if delivery.publisher != origin {
-            let message = format!("{origin} can't deliver messages of {}", delivery.publisher);
-            return Err(CallError::new(ErrorKind::NotAllowed, message));
+        if !self.is_from_publisher(from, header, &delivery) {
+            return Err(self.refuse_forged(from, delivery.publisher));
         }
+        let signed = delivery.proof;
+        let reply = self.reply_to(header, delivery).await;
+        let receipt = match signed.filter(|_| is_passed_on(header)) {
+            Some(signed) => Receipt::signed(reply, self.inner.mesh.key(), &signed),
+            None => Ok(Receipt { reply, proof: None }),
+        };
+        receipt.and_then(|receipt| wire::encode(&receipt)).map(Bytes::from).map_err(malformed)
+    }
+
+    async fn reply_to(&self, header: &CallHeader, delivery: Delivery) -> DeliveryReply {
+        let later = |why| DeliveryReply { handled: 0, stopped: Some(DeliveryStop::Busy(why)) };
         // What is remembered of a publisher is kept: only of nodes that there are.
-        if self.reach().view.node(origin).is_none() {
-            let why = format!("{origin} is not known here yet");
-            let reply = DeliveryReply { handled: 0, stopped: Some(DeliveryStop::Busy(why)) };
-            return wire::encode(&reply).map(Bytes::from).map_err(malformed);
+        if self.inner.mesh.view().node(delivery.publisher).is_none() {
+            return later(format!("{} is not known here yet", delivery.publisher));
         }
         let component = self.subscriptions().component(&delivery.group).cloned();
-        let reply = match component {
+        match component {
             // The publisher may know of a declaration that is still on its way here.
             Some(component) if component == header.route.target => {
                 self.receive(component, delivery).await
             }
-            _ => DeliveryReply {
-                handled: 0,
-                stopped: Some(DeliveryStop::Busy(format!(
-                    "`{}` is not known here as the handler of `{}`",
-                    header.route.target, delivery.group
-                ))),
-            },
-        };
-        wire::encode(&reply).map(Bytes::from).map_err(malformed)
+            _ => later(format!(
+                "`{}` is not known here as the handler of `{}`",
+                header.route.target, delivery.group
+            )),
+        }
+    }
+
+    /// Whether `delivery` is from the publisher that it names. One that came straight from a node
+    /// is that node's: the connection says so. Whoever passes one on can say what it likes, so
+    /// that one is signed by its publisher.
+    fn is_from_publisher(&self, from: NodeId, header: &CallHeader, delivery: &Delivery) -> bool {
+        match is_passed_on(header) {
+            false => delivery.publisher == from,
+            true => delivery.is_signed_for(self.me()),
+        }
+    }
+
+    /// Counts what is not from the node that it names, and tells of it.
+    pub(super) fn count_forged(&self, named: NodeId, what: &str) {
+        let count = self.inner.counters.forged.fetch_add(1, Ordering::Relaxed) + 1;
+        // A flood of them must not be one of log lines.
+        if count.is_power_of_two() {
+            tracing::warn!(node = %named, what, count, "refused what is not shown to be that node's");
+        }
+    }
+
+    fn refuse_forged(&self, from: NodeId, publisher: NodeId) -> CallError {
+        self.count_forged(publisher, &format!("a delivery that {from} brought"));
+        let me = self.me().short();
+        let message = format!(
+            "node {me} does not take these messages from {from}: nothing shows that they are of \
+             {publisher}"
+        );
+        CallError::new(ErrorKind::NotAllowed, message)
     }
 
     /// Handles a delivery in a task of its own: a connection that breaks must not end a handler in
@@ -105,7 +136,8 @@ impl Messenger {
         delivery: Delivery,
         abandoned: &AtomicBool,
     ) -> DeliveryReply {
-        let Delivery { publisher, group, floor, subject, messages } = delivery;
+        let Delivery { publisher, group, floor, subject, messages, .. } = delivery;
+        let _inside = self.inner.gate.enter();
         let begun = self.inbox().begin(&group, publisher, &subject, floor);
         if let Err(refused) = begun {
             let why = match refused {
@@ -127,10 +159,15 @@ impl Messenger {
             if abandoned.load(Ordering::Relaxed) || (handled > 0 && begun.elapsed() > SLICE) {
                 break;
             }
+            if self.inner.gate.is_shut() {
+                // Not begun, so that it may go to another node at once.
+                stopped = Some(DeliveryStop::NotHere);
+                break;
+            }
             let id = Some(MessageId { publisher, sequence });
             let message = Message { subject: subject.clone(), body, id };
             if let Err(error) = self.inner.handler.handle(component, message).await {
-                stopped = Some(self.stop(component, error));
+                stopped = Some(self.not_handled(component, error));
                 break;
             }
             one_more(&self.inner.counters.handled);
@@ -152,7 +189,7 @@ impl Messenger {
         DeliveryReply { handled, stopped }
     }
 
-    fn stop(&self, component: &ComponentId, error: CallError) -> DeliveryStop {
+    fn not_handled(&self, component: &ComponentId, error: CallError) -> DeliveryStop {
         match error.kind {
             ErrorKind::Unreachable => DeliveryStop::NotHere,
             ErrorKind::Overloaded => DeliveryStop::Busy(error.message),
@@ -167,4 +204,9 @@ impl Messenger {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inner.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a call has come through another node than its caller's.
+fn is_passed_on(header: &CallHeader) -> bool {
+    header.relay.as_ref().is_some_and(|relay| !relay.path.is_empty())
 }

@@ -1,12 +1,15 @@
 //! The publisher's side: from the outbox to another node, or to a component of this one.
 
+use std::fmt::Display;
 use std::time::Duration;
 
+use bytes::Bytes;
 use wattle_contracts::id::ComponentId;
-use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group};
+use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, Receipt};
 use wattle_contracts::wire;
 
-use super::{Messenger, TICK, one_more};
+use super::counts::one_more;
+use super::{Messenger, TICK};
 use crate::core::outbox::{Action, Outcome, Sending, Settled};
 
 /// The function under which durable messages travel.
@@ -19,16 +22,24 @@ const DISK_RETRY: Duration = Duration::from_secs(1);
 impl Messenger {
     /// Does what is to be done now. Returns how long there is nothing else to do.
     pub(super) fn step(&self) -> Duration {
+        if self.inner.gate.is_shut() {
+            return TICK;
+        }
         let reach = self.reach();
-        let (now, wall) = (self.now(), self.wall());
+        let (now, time) = (self.now(), self.time());
         let mut actions = Vec::new();
-        let pause = {
+        let (pause, waits) = {
             let outbox = &mut self.outbox().0;
-            outbox.step(now, wall, &reach, &mut actions);
+            outbox.step(now, time, &reach, &mut actions);
             let wake = outbox.wake_at(now).since(now);
-            if outbox.is_empty() { wake } else { wake.min(TICK) }
+            let waits = !outbox.is_empty();
+            (if waits { wake.min(TICK) } else { wake }, waits)
         };
         self.act(actions);
+        if waits && self.note_is_due() {
+            let messenger = self.clone();
+            tokio::spawn(async move { messenger.note_clock().await });
+        }
         // At least a moment: whatever went wrong, the thread is not taken by it.
         pause.max(Duration::from_millis(1))
     }
@@ -108,7 +119,7 @@ impl Messenger {
             // Taken back while this was on its way; it is kept, and was not sent.
             return stopped(DeliveryStop::Busy("nobody subscribes any more".into()));
         };
-        let messages = match self.bodies(sending) {
+        let messages = match self.bodies(sending).await {
             Ok(messages) => messages,
             Err(why) => return stopped(DeliveryStop::Failed(why)),
         };
@@ -118,37 +129,53 @@ impl Messenger {
             floor: sending.floor,
             subject: sending.subject.clone(),
             messages,
+            proof: None,
         };
         if sending.node == self.me() {
             return Outcome::Answered(self.receive(component, delivery).await);
         }
-        self.send_away(sending, &component, &delivery).await
+        self.send_away(sending, &component, delivery).await
     }
 
     async fn send_away(
         &self,
         sending: &Sending,
         component: &ComponentId,
-        delivery: &Delivery,
+        mut delivery: Delivery,
     ) -> Outcome {
-        let payload = match wire::encode(delivery) {
-            Ok(payload) => payload,
-            Err(error) => return stopped(DeliveryStop::Failed(error.to_string())),
-        };
         let header = self.header(component, FUNCTION, PATIENCE);
-        let answer = self.inner.mesh.call(sending.node, header, payload.into(), None).await;
-        match answer {
-            Ok(reply) => match wire::decode::<DeliveryReply>(&reply.payload) {
-                Ok(reply) => Outcome::Answered(reply),
-                Err(error) => Outcome::Lost(format!("{}: {error}", sending.node.short())),
-            },
-            Err(error) => Outcome::Lost(format!("{}: {error}", sending.node.short())),
+        let (mesh, to) = (&self.inner.mesh, sending.node);
+        // Over this node's own connection, that says from whom it is.
+        let mut signed = None;
+        let payload = |through_another: bool| {
+            if through_another {
+                delivery.sign(mesh.key(), to)?;
+                signed = delivery.proof;
+            }
+            wire::encode(&delivery).map(Bytes::from)
+        };
+        let answer = mesh.call_made(to, header, payload, None).await;
+        let lost = |why: &dyn Display| Outcome::Lost(format!("{}: {why}", to.short()));
+        let receipt = match answer {
+            Ok(reply) => wire::decode::<Receipt>(&reply.payload),
+            Err(error) => return lost(&error),
+        };
+        match receipt {
+            Ok(receipt) if signed.is_none_or(|of| receipt.is_signed_by(to, &of)) => {
+                Outcome::Answered(receipt.reply)
+            }
+            Ok(_) => {
+                self.count_forged(to, "an answer");
+                lost(&"nothing shows that the answer, which another node passed on, is its own")
+            }
+            Err(error) => lost(&error),
         }
     }
 
     /// The messages with their bodies, as far as those can be read.
-    fn bodies(&self, sending: &Sending) -> Result<Vec<(u64, Vec<u8>)>, String> {
-        let bodies = self.inner.store.bodies(&sending.sequences).map_err(|e| e.to_string())?;
+    async fn bodies(&self, sending: &Sending) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        let bodies = self.inner.store.bodies(&sending.sequences).await;
+        let bodies = bodies.map_err(|error| error.to_string())?;
         let found = sending.sequences.iter().copied().zip(bodies);
         let found = found.map_while(|(sequence, body)| Some((sequence, body?)));
         let found: Vec<_> = found.collect();

@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use wattle_contracts::call::CallError;
 use wattle_contracts::id::{ComponentId, NodeId, Subject};
 use wattle_contracts::message::{Group, MessageId};
-use wattle_contracts::trust::UnixMillis;
 
-use crate::core::outbox::{Settled, StoredGroup, StoredMessage};
+use crate::core::outbox::{ClockNote, OutboxTime, Settled, StoredGroup, StoredMessage};
 use crate::net::StoreError;
 
 /// A durable message as it is written to disk.
@@ -18,8 +17,8 @@ pub struct KeptMessage {
     pub subject: Subject,
     /// What it says.
     pub body: Vec<u8>,
-    /// When it was published.
-    pub published: UnixMillis,
+    /// When it was taken from its publisher.
+    pub taken: OutboxTime,
     /// For whom it is.
     pub groups: BTreeSet<Group>,
 }
@@ -31,6 +30,8 @@ pub struct StoredMessages {
     pub next: u64,
     /// What is not settled.
     pub messages: Vec<StoredMessage>,
+    /// What was noted last of the clock by which messages age.
+    pub clock: Option<ClockNote>,
     /// What is known of the groups.
     pub groups: Vec<(Group, StoredGroup)>,
     /// What components of this node have handled: for each group and publisher the floor, and the
@@ -48,8 +49,12 @@ pub trait MessageStore: Send + Sync + 'static {
     /// Keeps a message under a sequence that was never used.
     async fn keep(&self, sequence: u64, message: KeptMessage) -> Result<(), StoreError>;
 
-    /// The bodies of some messages; none for one that is not there.
-    fn bodies(&self, sequences: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+    /// The bodies of some messages; none for one that is not there. Must not hold up the thread
+    /// that asks while the disk is slow.
+    async fn bodies(&self, sequences: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Notes what the clock says by which messages age.
+    async fn note_clock(&self, note: ClockNote) -> Result<(), StoreError>;
 
     /// Notes how messages ended for a group each. One that no group needs any more is gone.
     async fn settle(&self, settled: Vec<(Group, u64, Settled)>) -> Result<(), StoreError>;
@@ -62,7 +67,7 @@ pub trait MessageStore: Send + Sync + 'static {
         &self,
         group: &Group,
         moved: Vec<(u64, u64)>,
-        published: UnixMillis,
+        taken: OutboxTime,
     ) -> Result<(), StoreError>;
 
     /// Removes messages that are parked for a group.

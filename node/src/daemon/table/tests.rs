@@ -28,6 +28,7 @@ fn shop() -> App {
         publisher: PublisherKey::from_bytes([0; 32]),
         size: 0,
         exports: Vec::new(),
+        imports: Vec::new(),
         replicas: 1,
         on: Labels::new(),
         config: [("currency".into(), "eur".into()), ("round".into(), "up".into())].into(),

@@ -4,11 +4,15 @@
 //! | --- | --- |
 //! | `refuse …` | it is not written down, and the answer is an error, each time |
 //! | `refuse-twice …` | the same, but only for the first two times that a message of this text comes |
+//! | `slow …` | `begun …` is written down at once, and the text itself three seconds later |
 //! | anything else | it is written down |
 
 mod bindings {
     wit_bindgen::generate!({ path: "../wit/messages", world: "subscriber", generate_all });
 }
+
+use std::thread;
+use std::time::Duration;
 
 use bindings::exports::example::messages::ledger::Guest as Ledger;
 use bindings::exports::wattle::messaging::incoming_handler::{Guest as Handler, Message};
@@ -30,10 +34,17 @@ impl Handler for Book {
                 return Err(format!("told to: {text}"));
             }
         }
-        let number = atomics::increment(&bucket, "count", 1).map_err(said)?;
         let sequence = message.id.map_or("-".to_owned(), |id| id.sequence.to_string());
-        let entry = format!("{sequence} {} {text}", message.subject);
-        bucket.set(&key(number), entry.as_bytes()).map_err(said)
+        let write = |text: &str| {
+            let number = atomics::increment(&bucket, "count", 1).map_err(said)?;
+            let entry = format!("{sequence} {} {text}", message.subject);
+            bucket.set(&key(number), entry.as_bytes()).map_err(said)
+        };
+        if let Some(rest) = text.strip_prefix("slow ") {
+            write(&format!("begun {rest}"))?;
+            thread::sleep(Duration::from_secs(3));
+        }
+        write(&text)
     }
 }
 
