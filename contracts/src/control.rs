@@ -123,8 +123,6 @@ pub enum RecordMessage {
     },
     /// Please send these.
     Want(Vec<ElementId>),
-    /// These are from before a horizon that everybody agreed to, and nobody kept them.
-    Gone(Vec<ElementId>),
 }
 
 /// The name of an element: the start of the SHA-256 of its key, for a change that lost also of its

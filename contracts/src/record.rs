@@ -6,7 +6,6 @@ mod app;
 mod config;
 mod key;
 mod link;
-mod member;
 
 pub use ancestry::Ancestry;
 pub use app::{
@@ -16,7 +15,6 @@ pub use app::{
 pub use config::{Config, ConfigKey};
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
-pub use member::{Horizon, Member};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,10 +61,8 @@ impl Version {
 pub enum RecordBody {
     /// This app shall run.
     App(Box<App>),
-    /// What the key named is gone. Kept until no node can bring it back.
+    /// What the key named is gone. Kept for ever, so that no node can bring it back.
     Tombstone,
-    /// This node takes part.
-    Member(Member),
     /// This import goes there.
     Link(Box<Link>),
     /// This is the value.
@@ -174,10 +170,6 @@ impl Record {
             (RecordKey::App(name), RecordBody::App(app)) if *name == app.name => Ok(()),
             (RecordKey::Link(_), RecordBody::Link(link)) => link.options.check(),
             (RecordKey::Config(_), RecordBody::Config(config)) => Config::check(&config.value),
-            // Nobody speaks for another.
-            (RecordKey::Member(node), RecordBody::Member(_)) if *node == self.version.writer => {
-                Ok(())
-            }
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),
         };
@@ -185,12 +177,6 @@ impl Record {
             return Err(RecordError::OutOfBounds { key: self.key.clone(), why });
         }
         if let Err(why) = self.ancestry.check(self.version) {
-            return Err(RecordError::Inconsistent { key: self.key.clone(), why });
-        }
-        if let RecordBody::Member(member) = self.body
-            && member.open.max(member.closed).is_some_and(|h| h.through.0 >= self.version.at.millis)
-        {
-            let why = "agrees to a horizon that is not past";
             return Err(RecordError::Inconsistent { key: self.key.clone(), why });
         }
         if size > Self::MAX_SIZE {
@@ -234,7 +220,6 @@ fn signed_bytes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::UnixMillis;
 
     fn key() -> SigningKey {
         SigningKey::from_seed([6; 32]).unwrap()
@@ -271,21 +256,6 @@ mod tests {
         let app = App::new("other".parse().unwrap());
         let made = Record::sign(&key(), about(), AT, RecordBody::App(Box::new(app)));
         assert!(matches!(made, Err(RecordError::Mismatched(_))));
-    }
-
-    #[test]
-    fn nobody_speaks_for_another_node_but_anybody_may_say_that_it_is_gone() {
-        let own = NodeId::from_bytes(key().public());
-        let says = |node, body| Record::sign(&key(), RecordKey::Member(node), AT, body);
-        says(own, RecordBody::Member(Member::default())).unwrap().verify().unwrap();
-        let other = NodeId::from_bytes([1; 32]);
-        let made = says(other, RecordBody::Member(Member::default()));
-        assert!(matches!(made, Err(RecordError::Mismatched(_))));
-        says(other, RecordBody::Tombstone).unwrap();
-        let horizon = Horizon { through: UnixMillis(5), survivors: Digest::of(b"") };
-        let early = Member { open: Some(horizon), closed: None };
-        let made = says(own, RecordBody::Member(early));
-        assert!(matches!(made, Err(RecordError::Inconsistent { .. })));
     }
 
     #[test]

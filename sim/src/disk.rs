@@ -11,22 +11,16 @@ use wattle_mesh::core::records::{Stored, Write};
 pub struct Disk {
     current: BTreeMap<RecordKey, Arc<Record>>,
     lost: BTreeMap<(RecordKey, Version), Arc<Record>>,
-    /// The latest version of each key that was let go: it had been durable.
-    gone: BTreeMap<RecordKey, Version>,
     lost_gone: BTreeSet<(RecordKey, Version)>,
 }
 
 impl Disk {
-    /// Makes a change.
-    pub fn write(&mut self, write: &Write) {
+    /// Makes a change. False if an older record took the place of a newer one: no change does that.
+    pub fn write(&mut self, write: &Write) -> bool {
         match write {
             Write::Current(record) => {
-                self.current.insert(record.key.clone(), record.clone());
-            }
-            Write::Gone(key) => {
-                if let Some(record) = self.current.remove(key) {
-                    self.gone.insert(key.clone(), record.version);
-                }
+                let before = self.current.insert(record.key.clone(), record.clone());
+                return before.is_none_or(|before| before.version <= record.version);
             }
             Write::Lost(record) => {
                 self.lost.insert((record.key.clone(), record.version), record.clone());
@@ -36,12 +30,12 @@ impl Disk {
                 self.lost_gone.insert((key.clone(), *version));
             }
         }
+        true
     }
 
-    /// Whether this version of a record, or a later one, is or was kept.
+    /// Whether this version of a record, or a later one, is kept.
     pub fn held(&self, record: &Record) -> bool {
-        let kept = self.current.get(&record.key).map(|kept| kept.version);
-        kept.max(self.gone.get(&record.key).copied()) >= Some(record.version)
+        self.current.get(&record.key).is_some_and(|kept| kept.version >= record.version)
     }
 
     /// Whether this change is or was kept as one that lost.

@@ -1,6 +1,7 @@
 //! The nodes, the queue of what happens next, and time.
 
 mod faults;
+mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,11 +17,11 @@ use wattle_contracts::wire;
 use wattle_mesh::core::records::{Limits, Output, Records, Refusal};
 use wattle_mesh::core::time::Time;
 
-use crate::disk::Disk;
 use crate::network::{Links, Network};
 use crate::queue::Queue;
 use crate::rng::Seeded;
 use crate::trace::Trace;
+use node::{Node, seed_of};
 
 /// The wall clock when a run begins.
 const BEGINNING: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -37,8 +38,6 @@ pub struct World {
     limits: Limits,
     /// With how many others a node has a connection of its own making.
     degree: usize,
-    /// Whether nodes write the records of themselves that they want to.
-    are_members: bool,
     nodes: Vec<Node>,
     numbers: BTreeMap<NodeId, usize>,
     queue: Queue<Event>,
@@ -46,27 +45,7 @@ pub struct World {
     messages: u64,
     bytes: u64,
     refused: u64,
-    late: u64,
     violations: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Node {
-    id: NodeId,
-    key: SigningKey,
-    disk: Disk,
-    /// How far its wall clock is from the right one, in milliseconds.
-    skew: i64,
-    /// `None` while it is down.
-    records: Option<Records>,
-    /// Counts its starts, so that what was meant for an earlier life is dropped.
-    life: u64,
-    /// The next tick that is in the queue.
-    tick: Time,
-    /// How many more outputs it will do before it is killed in the middle of a batch.
-    doom: Option<usize>,
-    /// The nodes with which it can have a connection.
-    others: BTreeSet<usize>,
 }
 
 /// What happens to a node, if it is still the same life of it.
@@ -108,7 +87,6 @@ impl World {
             network: Network::new(links),
             limits,
             degree,
-            are_members: true,
             nodes,
             numbers,
             queue: Queue::default(),
@@ -116,7 +94,6 @@ impl World {
             messages: 0,
             bytes: 0,
             refused: 0,
-            late: 0,
             violations: Vec::new(),
         };
         world.connect();
@@ -142,13 +119,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Lets no node write a record of itself: in one process, those of n nodes take n² of memory
-    /// and of time, which is too much for thousands.
-    pub fn without_members(mut self) -> Self {
-        self.are_members = false;
-        self
     }
 
     /// How many nodes there are, up or down.
@@ -278,18 +248,6 @@ impl World {
         self.refused
     }
 
-    /// How many records were refused or dropped so far because everybody had agreed to be without
-    /// them.
-    pub fn late(&self) -> u64 {
-        self.late
-    }
-
-    /// Forgets a node that is gone for good: its record of itself is deleted, by a node that is up.
-    pub fn forget(&mut self, by: usize, gone: usize) -> Option<Version> {
-        let gone = self.nodes.get(gone)?.id;
-        self.put(by, RecordKey::Member(gone), RecordBody::Tombstone)
-    }
-
     /// What nodes did so far that they never should.
     pub fn violations(&self) -> &[String] {
         &self.violations
@@ -363,17 +321,7 @@ impl World {
 
     /// Does what a node says, in the order that it is owed: first the disk, then the rest. False
     /// if the node is killed before it is done.
-    fn perform(&mut self, number: usize, mut out: Vec<Output>) -> bool {
-        let is_declare = |output: &mut Output| matches!(output, Output::Declare { .. });
-        let mut declared: Vec<Output> = out.extract_if(.., is_declare).collect();
-        if !self.are_members {
-            declared.clear();
-        }
-        for output in declared {
-            if let Output::Declare { key, body } = output {
-                self.write(number, key, body, &mut out);
-            }
-        }
+    fn perform(&mut self, number: usize, out: Vec<Output>) -> bool {
         let (persist, rest): (Vec<Output>, Vec<Output>) =
             out.into_iter().partition(|output| matches!(output, Output::Persist(_)));
         for output in persist.into_iter().chain(rest) {
@@ -401,8 +349,10 @@ impl World {
     fn perform_one(&mut self, number: usize, output: Output) {
         match output {
             Output::Persist(write) => {
-                if let Some(node) = self.nodes.get_mut(number) {
-                    node.disk.write(&write);
+                if let Some(node) = self.nodes.get_mut(number)
+                    && !node.disk.write(&write)
+                {
+                    self.violations.push(format!("node {number} goes back with {write:?}"));
                 }
             }
             Output::Send { to, message } => {
@@ -420,10 +370,7 @@ impl World {
                 }
             }
             Output::Refused { reason, .. } => {
-                match reason {
-                    Refusal::BelowHorizon { .. } | Refusal::Dropped { .. } => self.late += 1,
-                    _ => self.refused += 1,
-                }
+                self.refused += 1;
                 self.trace.note(format_args!("{:?} {number} refuses: {reason}", self.now), &[]);
                 if matches!(reason, Refusal::Malformed(_)) {
                     self.violations.push(format!("node {number} was sent nonsense: {reason}"));
@@ -444,17 +391,4 @@ impl World {
             self.violations.push(text);
         }
     }
-}
-
-impl Node {
-    fn new(key: SigningKey) -> Self {
-        let id = NodeId::from_bytes(key.public());
-        let (disk, tick) = (Disk::default(), Time::NEVER);
-        let others = BTreeSet::new();
-        Self { id, key, disk, skew: 0, records: None, life: 0, tick, doom: None, others }
-    }
-}
-
-fn seed_of(number: usize) -> [u8; 32] {
-    *Digest::of(&(number as u64).to_le_bytes()).as_bytes()
 }

@@ -38,8 +38,6 @@ struct Promised {
     acknowledged: BTreeMap<(RecordKey, Version), bool>,
     /// Versions that somebody saw and replaced.
     replaced: BTreeSet<(RecordKey, Version)>,
-    /// Nodes that were declared gone: what they had told nobody may have gone with them.
-    forgotten: BTreeSet<usize>,
 }
 
 /// What the mesh looked like at the end of a schedule.
@@ -49,29 +47,14 @@ struct Ending {
     acknowledged: usize,
     kills: usize,
     cuts: usize,
-    forgotten: usize,
     /// Changes that are in the history.
     lost: usize,
-    /// Horizons that were closed, by all nodes together.
-    closed: usize,
-    /// Tombstones that went.
-    gone: usize,
-}
-
-/// What the nodes do about tombstones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tombstones {
-    /// They keep them: what ships.
-    Stay,
-    /// They let them go by agreement.
-    Go,
-    /// The same, and nodes are declared gone that are not.
-    GoWithNodes,
+    /// Deleted keys, each with its tombstone.
+    deleted: usize,
 }
 
 /// Makes up a schedule from the seed, runs it, heals everything, and checks what must hold.
-fn run(seed: u64, tombstones: Tombstones) -> Result<Ending, String> {
-    let forgets = tombstones == Tombstones::GoWithNodes;
+fn run(seed: u64) -> Result<Ending, String> {
     let mut world = World::new(seed, 0, Links::default());
     let nodes = world.rng().random_range(2..8);
     let links = Links {
@@ -79,28 +62,17 @@ fn run(seed: u64, tombstones: Tombstones) -> Result<Ending, String> {
         loss: [0.0, 0.05, 0.3, 0.6][world.rng().random_range(0..4)],
         duplication: [0.0, 0.1, 0.5][world.rng().random_range(0..3)],
     };
-    // So often that tombstones go while everything else happens.
-    let horizon_every = SECOND * [10, 30, 100][world.rng().random_range(0..3)];
-    let goes = (tombstones != Tombstones::Stay).then_some(horizon_every);
-    let limits = Limits { history_per_key: 1000, horizon_every: goes, ..Limits::default() };
+    let limits = Limits { history_per_key: 1000, ..Limits::default() };
     let mut world = World::with(seed.wrapping_mul(31).wrapping_add(1), nodes, links, limits, nodes);
     for number in 0..nodes {
         let skew = world.rng().random_range(-20_000..20_000);
         world.set_skew(number, skew);
     }
     let mut promised = Promised::default();
-    let mut ending = Ending {
-        trace: world.trace(),
-        acknowledged: 0,
-        kills: 0,
-        cuts: 0,
-        forgotten: 0,
-        lost: 0,
-        closed: 0,
-        gone: 0,
-    };
+    let mut ending =
+        Ending { trace: world.trace(), acknowledged: 0, kills: 0, cuts: 0, lost: 0, deleted: 0 };
     for _ in 0..world.rng().random_range(10..80) {
-        step(&mut world, &mut promised, &mut ending, forgets);
+        step(&mut world, &mut promised, &mut ending);
     }
     world.heal();
     world.set_links(Links { loss: 0.05, duplication: 0.05, ..Links::default() });
@@ -112,17 +84,8 @@ fn run(seed: u64, tombstones: Tombstones) -> Result<Ending, String> {
         return Err("a node does not start".into());
     }
     let agree = |world: &mut World| world.agree();
-    if world.run_until(SECOND / 4, 60 * SECOND, agree).is_none() && !forgets {
+    if world.run_until(SECOND / 4, 60 * SECOND, agree).is_none() {
         return Err("the nodes differ a minute after everything was healed".into());
-    }
-    // Whoever was declared gone takes over what the others hold once a horizon was closed.
-    if tombstones == Tombstones::Stay {
-        check_strictly(&world, &promised)?;
-    } else if world
-        .run_until(SECOND, 6 * horizon_every, |world| is_settled(world, horizon_every))
-        .is_none()
-    {
-        return Err("there are still old tombstones, or the nodes differ".into());
     }
     check(&world, &promised)?;
     if let Some(violation) = world.violations().first() {
@@ -133,36 +96,13 @@ fn run(seed: u64, tombstones: Tombstones) -> Result<Ending, String> {
     }
     ending.trace = world.trace();
     ending.acknowledged = promised.acknowledged.len();
-    ending.forgotten = promised.forgotten.len();
     let records = world.records(0).ok_or("a node is down")?;
     ending.lost = records.lost().count();
-    ending.closed =
-        (0..nodes).filter(|n| world.records(*n).is_some_and(|r| r.horizon().is_some())).count();
-    let deleted = |key: &RecordKey| {
-        let of = |version| (key.clone(), version);
-        let all = promised.acknowledged.range(of(Version::LEAST)..=of(Version::GREATEST));
-        all.last().is_some_and(|(_, exists)| !*exists)
-    };
-    ending.gone = (0..12)
-        .map(|app| key(&format!("app-{app}")))
-        .filter(|key| deleted(key) && records.get(key).is_none())
-        .count();
+    ending.deleted = records.iter().filter(|record| record.is_tombstone()).count();
     Ok(ending)
 }
 
-/// Whether all nodes hold the same, and no tombstone that is older than three horizons.
-fn is_settled(world: &mut World, horizon_every: Duration) -> bool {
-    let old = world.right_time().0.saturating_sub(3 * horizon_every.as_millis() as u64 + 20_000);
-    let has_old = |number| {
-        world.records(number).is_none_or(|records| {
-            let is_old = |at: u64| at < old;
-            records.iter().any(|r| r.is_tombstone() && is_old(r.version.at.millis))
-        })
-    };
-    !(0..world.len()).any(has_old) && world.agree()
-}
-
-fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending, forgets: bool) {
+fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending) {
     let nodes = world.len();
     let number = world.rng().random_range(0..nodes);
     match world.rng().random_range(0..12) {
@@ -191,12 +131,6 @@ fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending, forgets
             ending.cuts += 1;
         }
         9 => world.heal(),
-        10 if forgets && world.rng().random_bool(0.3) => {
-            let gone = world.rng().random_range(0..nodes);
-            if world.forget(number, gone).is_some() {
-                promised.forgotten.insert(gone);
-            }
-        }
         _ => {}
     }
     let pause = MILLI * world.rng().random_range(0..3000);
@@ -205,10 +139,11 @@ fn step(world: &mut World, promised: &mut Promised, ending: &mut Ending, forgets
 
 /// Every change that was acknowledged holds everywhere, or a later one does, made by somebody who
 /// saw it, or it is in the history. No key is ever without a record again.
-fn check_strictly(world: &World, promised: &Promised) -> Result<(), String> {
+fn check(world: &World, promised: &Promised) -> Result<(), String> {
     for number in 0..world.len() {
         let records = world.records(number).ok_or("a node is down")?;
         for ((key, version), exists) in &promised.acknowledged {
+            // A deleted key has its tombstone.
             let Some(held) = records.get(key) else {
                 return Err(format!("node {number} has nothing of {key}"));
             };
@@ -223,45 +158,6 @@ fn check_strictly(world: &World, promised: &Promised) -> Result<(), String> {
                 return Err(format!("node {number} lost {key} of {version:?}: it has {held:?}"));
             }
         }
-    }
-    Ok(())
-}
-
-/// Nothing that was acknowledged has vanished, and nothing that was deleted is back, anywhere.
-fn check(world: &World, promised: &Promised) -> Result<(), String> {
-    let horizon = |number| world.records(number).and_then(|records| records.horizon());
-    let through = (0..world.len()).filter_map(horizon).map(|h| h.through.0).max().unwrap_or(0);
-    for number in 0..world.len() {
-        let records = world.records(number).ok_or("a node is down")?;
-        for ((key, version), exists) in &promised.acknowledged {
-            let is_replaced = promised.replaced.contains(&(key.clone(), *version));
-            let is_kept = records.lost_of(key).any(|lost| lost.version == *version);
-            match records.get(key) {
-                Some(held) if held.version == *version => {
-                    if held.is_tombstone() == *exists {
-                        return Err(format!("node {number} holds {key} otherwise than written"));
-                    }
-                }
-                Some(held) if held.version > *version => {
-                    // Who declares an app after its tombstone has gone replaces nothing.
-                    let has_gone = !*exists && version.at.millis <= through;
-                    if !is_replaced && !is_kept && !has_gone {
-                        let at = version.at;
-                        return Err(format!(
-                            "node {number}: {key} of {at:?} (exists: {exists}) has vanished behind {held:?}"
-                        ));
-                    }
-                }
-                Some(_) if !*exists => return Err(format!("node {number}: {key} is back")),
-                _ if !*exists => {}
-                // Whoever replaced it deleted it, or what replaced it is looked at by itself.
-                _ if is_replaced => {}
-                // It lost, and what won was deleted; or it was written by a node that the others
-                // had not heard of when they closed a horizon.
-                _ if is_kept => {}
-                _ => return Err(format!("node {number} has lost {key}")),
-            }
-        }
         for held in records.iter().chain(records.lost()) {
             held.verify().map_err(|error| error.to_string())?;
         }
@@ -269,53 +165,39 @@ fn check(world: &World, promised: &Promised) -> Result<(), String> {
     Ok(())
 }
 
-fn run_many(tombstones: Tombstones, test: &str) {
+#[test]
+fn whatever_happens_the_nodes_agree_in_the_end_and_have_lost_nothing() {
     let seeds = match setting("WATTLE_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..setting("WATTLE_SCHEDULES").unwrap_or(100),
     };
-    let mut sums = [0usize; 7];
+    let mut sums = [0usize; 5];
     for seed in seeds.clone() {
-        match run(seed, tombstones) {
-            Ok(Ending { acknowledged, kills, cuts, forgotten, lost, closed, gone, .. }) => {
-                let one = [acknowledged, kills, cuts, forgotten, lost, closed, gone];
+        match run(seed) {
+            Ok(Ending { acknowledged, kills, cuts, lost, deleted, .. }) => {
+                let one = [acknowledged, kills, cuts, lost, deleted];
                 sums.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
             }
             Err(why) => panic!(
-                "seed {seed}: {why}\nagain: WATTLE_SEED={seed} cargo test --workspace --test records {test} -- --nocapture"
+                "seed {seed}: {why}\nagain: WATTLE_SEED={seed} cargo test --workspace --test records \
+                 whatever_happens -- --nocapture"
             ),
         }
     }
-    let [acknowledged, kills, cuts, forgotten, lost, closed, gone] = sums;
+    let [acknowledged, kills, cuts, lost, deleted] = sums;
     println!(
-        "{} schedules (seeds {seeds:?}): {acknowledged} changes, {kills} kills, {cuts} cuts, \
-         {forgotten} nodes declared gone that were not; at the end {lost} changes in histories, \
-         {closed} nodes had closed horizons, {gone} deleted keys without a tombstone",
+        "{} schedules (seeds {seeds:?}): {acknowledged} changes, {kills} kills, {cuts} cuts; at the \
+         end {lost} changes in histories, {deleted} tombstones",
         seeds.end - seeds.start,
     );
 }
 
 #[test]
-fn whatever_happens_the_nodes_agree_in_the_end_and_have_lost_nothing() {
-    run_many(Tombstones::Stay, "whatever_happens");
-}
-
-#[test]
-fn where_tombstones_go_by_agreement_the_nodes_agree_too() {
-    run_many(Tombstones::Go, "where_tombstones_go");
-}
-
-#[test]
-fn whoever_is_declared_gone_and_comes_back_raises_no_dead_and_what_it_wrote_is_in_the_history() {
-    run_many(Tombstones::GoWithNodes, "whoever_is_declared_gone");
-}
-
-#[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in [1, 2, 3] {
-        assert_eq!(run(seed, Tombstones::Stay), run(seed, Tombstones::Stay));
+        assert_eq!(run(seed), run(seed));
     }
-    let trace = |seed| run(seed, Tombstones::Stay).unwrap().trace;
+    let trace = |seed| run(seed).unwrap().trace;
     assert_ne!(trace(1), trace(2));
 }
 

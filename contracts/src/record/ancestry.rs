@@ -14,8 +14,6 @@ use crate::id::NodeId;
 /// What a writer knew of a key when it wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ancestry {
-    /// When the key was declared, for the first time since it was last deleted.
-    pub since: Hlc,
     /// The latest record of each other writer that led to this one, in the order of the writers.
     pub seen: Vec<(NodeId, Hlc)>,
 }
@@ -28,7 +26,7 @@ impl Ancestry {
     /// The ancestry of a record of this `version` that takes the place of `previous`.
     pub(super) fn after(previous: Option<&Record>, version: Version) -> Self {
         let Some(previous) = previous else {
-            return Self { since: version.at, seen: Vec::new() };
+            return Self::default();
         };
         let mut seen = previous.ancestry.seen.clone();
         seen.push((previous.version.writer, previous.version.at));
@@ -37,8 +35,7 @@ impl Ancestry {
         seen.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
         seen.truncate(Self::MAX_SEEN);
         seen.sort();
-        let since = if previous.is_tombstone() { version.at } else { previous.ancestry.since };
-        Self { since, seen }
+        Self { seen }
     }
 
     /// Whether the writer of `own` knew `other`.
@@ -50,9 +47,6 @@ impl Ancestry {
 
     /// Whether a record of this version can have this ancestry.
     pub(super) fn check(&self, own: Version) -> Result<(), &'static str> {
-        if self.since > own.at {
-            return Err("is older than its own declaration");
-        }
         if self.seen.len() > Self::MAX_SEEN {
             return Err("names too many earlier writers");
         }
@@ -93,17 +87,14 @@ mod tests {
         assert!(third.knew(second.version) && third.knew(third.version));
         assert!(!third.knew(aside.version) && !aside.knew(second.version));
         assert!(!first.knew(third.version));
-        assert_eq!(third.ancestry.since, first.version.at);
     }
 
     #[test]
-    fn a_key_that_is_declared_after_it_was_deleted_begins_anew() {
+    fn who_declares_a_key_after_it_was_deleted_knew_what_was_before() {
         let first = write(1, 10, None, app());
         let deleted = write(1, 20, Some(&first), RecordBody::Tombstone);
-        assert_eq!(deleted.ancestry.since, first.version.at);
         let again = write(2, 30, Some(&deleted), app());
-        assert_eq!(again.ancestry.since, again.version.at);
-        assert!(again.knew(first.version));
+        assert!(again.knew(first.version) && again.knew(deleted.version));
     }
 
     #[test]
@@ -121,15 +112,14 @@ mod tests {
         let own =
             Version { at: Hlc { millis: 9, counter: 0 }, writer: NodeId::from_bytes([9; 32]) };
         let seen = |writer, millis| (NodeId::from_bytes([writer; 32]), Hlc { millis, counter: 0 });
-        let with = |since, seen| Ancestry { since: Hlc { millis: since, counter: 0 }, seen };
-        with(9, vec![seen(1, 5), seen(2, 8)]).check(own).unwrap();
+        let with = |seen| Ancestry { seen };
+        with(vec![seen(1, 5), seen(2, 8)]).check(own).unwrap();
         for bad in [
-            with(10, vec![]),
-            with(1, vec![seen(1, 9)]),
-            with(1, vec![seen(9, 5)]),
-            with(1, vec![seen(2, 5), seen(1, 5)]),
-            with(1, vec![seen(1, 5), seen(1, 6)]),
-            with(1, (10..27).map(|writer| seen(writer, 5)).collect()),
+            with(vec![seen(1, 9)]),
+            with(vec![seen(9, 5)]),
+            with(vec![seen(2, 5), seen(1, 5)]),
+            with(vec![seen(1, 5), seen(1, 6)]),
+            with((10..27).map(|writer| seen(writer, 5)).collect()),
         ] {
             assert!(bad.check(own).is_err(), "{bad:?}");
         }

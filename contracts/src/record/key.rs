@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigKey, LinkKey};
-use crate::id::{AppName, NodeId};
+use crate::id::AppName;
 
 /// What a record is about. One key has one current record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,8 +18,6 @@ pub enum RecordKey {
     Link(Box<LinkKey>),
     /// One configuration value, whatever its app says.
     Config(ConfigKey),
-    /// That a node takes part.
-    Member(NodeId),
 }
 
 impl fmt::Display for RecordKey {
@@ -28,7 +26,6 @@ impl fmt::Display for RecordKey {
             RecordKey::App(name) => write!(f, "app/{name}"),
             RecordKey::Link(key) => write!(f, "link/{key}"),
             RecordKey::Config(key) => write!(f, "config/{key}"),
-            RecordKey::Member(node) => write!(f, "member/{node}"),
         }
     }
 }
@@ -50,8 +47,7 @@ impl FromStr for RecordKey {
             Some(("app", name)) => name.parse().map(Self::App),
             Some(("link", key)) => key.parse().map(|key| Self::Link(Box::new(key))),
             Some(("config", key)) => key.parse().map(Self::Config),
-            Some(("member", node)) => node.parse().map(Self::Member),
-            _ => return Err(error("a key starts with app/, link/, config/ or member/".into())),
+            _ => return Err(error("a key starts with app/, link/ or config/".into())),
         };
         key.map_err(|why| error(why.to_string()))
     }
@@ -65,11 +61,11 @@ mod tests {
     fn a_key_survives_its_text_form_and_other_text_is_refused() {
         for key in [
             RecordKey::App("shop".parse().unwrap()),
-            RecordKey::Member(NodeId::from_bytes([7; 32])),
+            RecordKey::Config("shop/basket/currency".parse().unwrap()),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }
-        for text in ["", "shop", "app/", "app/A B", "link/x", "config/x", "member/x"] {
+        for text in ["", "shop", "app/", "app/A B", "link/x", "config/x", "other/x"] {
             let error = text.parse::<RecordKey>().unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }

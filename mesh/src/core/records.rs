@@ -3,7 +3,7 @@
 //! Each record is signed and versioned by its writer, so any node can check one and any two nodes
 //! agree which of two is newer: the last writer wins, per key (a last-writer-wins map in the sense
 //! of Shapiro et al., "A comprehensive study of CRDTs", 2011). A delete is a record too, a
-//! tombstone; when it may go is said, and done, in [`horizon`].
+//! tombstone, and is kept for ever: so no node that was away can bring back what was deleted.
 //!
 //! Two changes of which neither writer knew the other are concurrent: by the record's
 //! [`Ancestry`](wattle_contracts::record::Ancestry). One of them loses, and is kept in the history
@@ -13,9 +13,8 @@
 //! Records spread in two ways (Demers et al., "Epidemic algorithms for replicated database
 //! maintenance", 1987):
 //!
-//! - **Rumours.** What is new to a node is pushed to [`Limits::fanout`] random peers at once, and
-//!   to one more in each of its next [`REPEATS`] rounds; who finds it new does the same. Fast, and
-//!   cheap, and on a lossy network not certain.
+//! - **Rumours.** What is new to a node is pushed to [`TOLD`] random peers, to the first at once
+//!   ([`rumours`]); who finds it new does the same. Fast, and cheap, and on a lossy network not certain.
 //! - **Anti-entropy.** Each [`ROUND`], a node sends the hash of everything it holds to one random
 //!   peer. One that holds something else compares with it, range by range ([`reconcile`]). What
 //!   the first way missed, the second finds.
@@ -35,16 +34,18 @@
 //! of one peer before it is not listened to for a minute.
 
 mod cut;
-mod horizon;
+mod limits;
 mod output;
 mod ranges;
 mod reconcile;
+mod rumours;
 mod set;
 mod spread;
 mod take;
 #[cfg(test)]
 mod tests;
 
+pub use limits::Limits;
 pub use output::{Output, Refusal, Stored, Write};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,27 +61,35 @@ use wattle_contracts::trust::UnixMillis;
 
 use super::clock::Clock;
 use super::time::Time;
+use rumours::Rumours;
 use set::Set;
 
 /// How often a node compares what it holds with a random peer.
 pub const ROUND: Duration = Duration::from_secs(1);
 
-/// How long a node waits for its next round after it learned something: then there may be more,
-/// and others may have missed it. Each of the [`HURRIED`] rounds after that waits so much longer.
+/// How long a node that finds a difference waits for its next round at most: there may be more.
 pub const HURRY: Duration = Duration::from_millis(400);
 
-/// How many rounds are hurried.
-pub const HURRIED: u8 = 4;
+/// A node with so many peers or fewer greets at once one that comes up.
+const GREETERS: usize = 8;
 
 /// A comparison with a peer under way is given so long before another one with it is begun.
-const UNDER_WAY: Duration = Duration::from_millis(400);
+const UNDER_WAY: Duration = Duration::from_millis(200);
 
 /// How many rounds are hurried because a peer holds something else, until something comes of it.
 /// A peer that will never agree, because it is full or its clock is wrong, costs no more.
 pub const FRUITLESS: u8 = 10;
 
-/// In how many rounds a rumour is told again.
-pub const REPEATS: u8 = 4;
+/// To how many peers a rumour is told.
+pub const TOLD: u32 = 7;
+
+/// The same after a cut, when every node compares with the other side and soon knows all there is;
+/// and how long such a rumour waits first, for what else comes.
+const TOLD_AFTER_A_CUT: u32 = 2;
+const GATHER: Duration = Duration::from_millis(100);
+
+/// As long as it tells rumours, a node compares in one of so many rounds.
+const RARELY: u32 = 3;
 
 /// How many records from the future are held back.
 pub const MAX_HELD_BACK: usize = 256;
@@ -101,47 +110,11 @@ pub const SILENCED: Duration = Duration::from_secs(60);
 /// again. A node that catches up gets more, and nobody else needs that.
 const RUMOUR_BYTES: usize = 64 * 1024;
 
+/// So many bytes of what was heard lately are given to a peer that knows something else.
+const FRESH_BYTES: usize = 32 * 1024;
+
 /// More news than this in one message are told to one peer, and not told again.
 const FEW: usize = 4;
-
-/// What a node keeps, and how much it says at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How many records, tombstones included.
-    pub records: usize,
-    /// How many bytes of records, as they travel.
-    pub bytes: usize,
-    /// To how many peers a new record is pushed.
-    pub fanout: usize,
-    /// The longest message, in bytes. A single record may be longer.
-    pub message_bytes: usize,
-    /// The most that is said in answer to one message, in bytes. What is left comes in the next
-    /// round.
-    pub answer_bytes: usize,
-    /// How many changes that lost are kept, of all keys. The latest are.
-    pub history: usize,
-    /// How many of them of one key.
-    pub history_per_key: usize,
-    /// How far apart the horizons are up to which tombstones may go. One goes when it is between
-    /// half of this and one and a half of this old, if every node says that it may. `None` keeps
-    /// tombstones for ever.
-    pub horizon_every: Option<Duration>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            records: 200_000,
-            bytes: 256 * 1024 * 1024,
-            fanout: 3,
-            message_bytes: 256 * 1024,
-            answer_bytes: 1024 * 1024,
-            history: 2_048,
-            history_per_key: 8,
-            horizon_every: None,
-        }
-    }
-}
 
 /// The time by this node's monotonic clock and by its wall clock.
 type Moment = (Time, UnixMillis);
@@ -165,15 +138,10 @@ pub struct Records {
     asked: Option<(NodeId, Time)>,
     next_greeting: Time,
     next_round: Time,
-    hurried: u8,
     fruitless: u8,
-    /// Rumours to be told again, and how often.
-    rumours: BTreeMap<ElementId, u8>,
-    /// Counts the changes of what is held.
-    changes: u64,
+    rumours: Rumours,
     /// What no honest peer sends: how much of it came from whom, and since when.
     faults: BTreeMap<NodeId, (usize, Time)>,
-    watch: horizon::Watch,
 }
 
 impl Records {
@@ -201,7 +169,7 @@ impl Records {
                 Err(error) => out.push(Output::Refused { from: None, reason: error.into() }),
             }
         }
-        let mut records = Self {
+        Self {
             me,
             limits,
             clock: Clock::after(highest),
@@ -214,16 +182,10 @@ impl Records {
             asked: None,
             next_greeting: Time::ZERO,
             next_round: Time::ZERO,
-            hurried: 0,
             fruitless: 0,
-            rumours: BTreeMap::new(),
-            changes: 0,
+            rumours: Rumours::default(),
             faults: BTreeMap::new(),
-            watch: horizon::Watch::default(),
-        };
-        // What a crash left behind.
-        records.note_horizon(&RecordKey::Member(me), out);
-        records
+        }
     }
 
     /// Signs a record that takes the place of the current one of its key, with a version after
@@ -292,7 +254,6 @@ impl Records {
                 self.compare_lines(moment, from, salt, lines, unknown, out);
             }
             RecordMessage::Want(ids) => self.send(from, ids, out),
-            RecordMessage::Gone(ids) => self.heard_gone(from, &ids, out),
         }
         self.count_faults(now, from, out.get(before..).unwrap_or_default());
     }
@@ -328,8 +289,10 @@ impl Records {
             return;
         }
         // One of the two begins at once, so that a cut heals in a round trip and not in a round.
-        // Of many that come up together, the others have their turn in the next rounds.
-        if self.me < peer && self.next_greeting <= now {
+        // In a larger mesh somebody's next round is as soon, and many who begin at once would all
+        // find the same. Of those that come up together, the others have their turn in the next rounds.
+        let is_small = self.peers.len() <= GREETERS;
+        if is_small && self.me < peer && self.next_greeting <= now {
             self.next_greeting = now.plus(ROUND);
             self.ask(now, peer, out);
         } else {
@@ -345,24 +308,25 @@ impl Records {
 
     /// Does what is due: a round, and records that were held back.
     pub fn tick(&mut self, now: Time, wall: UnixMillis, rng: &mut impl Rng, out: &mut Vec<Output>) {
+        if self.rumours.next_at() <= now {
+            self.tell(now, None, rng, out);
+        }
         if now < self.next_round {
             return;
         }
-        // Rounds of different nodes are not to fall together.
-        let round = if self.hurried > 0 {
-            ROUND.min(HURRY * u32::from(HURRIED + 1 - self.hurried.min(HURRIED)))
-        } else {
-            ROUND
-        };
-        self.hurried = self.hurried.saturating_sub(1);
-        self.next_round = now.plus(round.mul_f64(rng.random_range(0.9..1.1)));
-        self.wanted.retain(|_, (_, asked)| now.since(*asked) < PATIENCE);
-        self.release((now, wall), rng, out);
-        self.tend_horizon((now, wall), rng, out);
-        if self.repeat_rumours(rng, out) {
+        if let Some((_, at)) = self.comparing
+            && now.since(at) < UNDER_WAY
+        {
+            self.next_round = at.plus(UNDER_WAY);
             return;
         }
-        if self.comparing.is_some_and(|(_, at)| now.since(at) < UNDER_WAY) {
+        // Rounds of different nodes are not to fall together.
+        self.next_round = now.plus(ROUND.mul_f64(rng.random_range(0.9..1.1)));
+        self.wanted.retain(|_, (_, asked)| now.since(*asked) < PATIENCE);
+        self.release((now, wall), rng, out);
+        self.rumours.forget(now);
+        let is_late = self.asked.is_none_or(|(_, at)| now.since(at) >= RARELY * ROUND);
+        if self.rumours.are_told() && !is_late && self.is_settled() {
             return;
         }
         let candidates = if self.fresh.is_empty() { &self.peers } else { &self.fresh };
@@ -370,6 +334,12 @@ impl Records {
             self.fresh.remove(&to);
             self.ask(now, to, out);
         }
+    }
+
+    /// Whether no peers have come up that are still to be compared with. Else much may come in on all
+    /// sides at once, as after a cut: then a node says less of its own accord.
+    fn is_settled(&self) -> bool {
+        self.fresh.is_empty()
     }
 
     /// Sends the hash of everything to a peer.
@@ -381,7 +351,7 @@ impl Records {
 
     /// When [`Records::tick`] has something to do.
     pub fn wake_at(&self) -> Time {
-        self.next_round
+        self.next_round.min(self.rumours.next_at())
     }
 
     /// The current record of a key; perhaps a tombstone.

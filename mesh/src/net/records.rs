@@ -21,7 +21,6 @@ use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
-use wattle_contracts::trust::UnixMillis;
 
 use super::config::{MeshConfig, WallClock};
 use super::error::{MeshError, PutError, StoreError};
@@ -205,7 +204,6 @@ impl Plane {
         if let Some(set) = self.set.as_mut() {
             set.tick(now, wall, &mut self.rng, &mut out);
         }
-        self.declare(now, wall, &mut out);
         self.perform(out, taken).await;
     }
 
@@ -216,24 +214,6 @@ impl Plane {
             match input {
                 Input::Put(_) if self.waiting.len() < QUEUE => self.waiting.push(input),
                 _ => refuse(input),
-            }
-        }
-    }
-
-    /// Signs what the set wants to say of this node.
-    fn declare(&mut self, now: Time, wall: UnixMillis, out: &mut Vec<Output>) {
-        let is_declare = |output: &mut Output| matches!(output, Output::Declare { .. });
-        let declared: Vec<Output> = out.extract_if(.., is_declare).collect();
-        let Some(set) = self.set.as_mut() else { return };
-        for output in declared {
-            let Output::Declare { key, body } = output else { continue };
-            let text = key.to_string();
-            let said = set.sign(wall, &self.key, key, body).map_err(|error| error.to_string());
-            let put = said.and_then(|record| {
-                set.put(now, wall, record, &mut self.rng, out).map_err(|error| error.to_string())
-            });
-            if let Err(error) = put {
-                tracing::warn!(key = text, error, "this node's record of itself is not taken");
             }
         }
     }

@@ -175,7 +175,6 @@ impl RecordStore for Disk {
         for write in writes.iter().cloned() {
             match write {
                 Write::Current(r) => kept.insert((r.key.clone(), None), Record::clone(&r)),
-                Write::Gone(key) => kept.remove(&(key, None)),
                 Write::Lost(r) => kept.insert((r.key.clone(), Some(r.version)), Record::clone(&r)),
                 Write::LostGone(key, version) => kept.remove(&(key, Some(version))),
             };

@@ -5,13 +5,17 @@
 //! 100,000 records, where checking every signature takes many. One whose seal does not hold is
 //! told as such, and is taken for what its signature is worth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
-use redb::{ReadableTable as _, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError, TableHandle as _,
+    WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordKey, Version};
 use wattle_contracts::seal::{SEAL_BYTES, Seal};
@@ -23,8 +27,27 @@ use super::Database;
 
 type Rows<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
 
-/// Which generation of the tables is in use, under the key "".
-const GENERATION: TableDefinition<'_, &str, u64> = TableDefinition::new("records-generation");
+const IN_USE_NAME: &str = "tables-of-records";
+
+/// An [`InUse`] after its seal, under the key "".
+const IN_USE: Rows<'_> = TableDefinition::new(IN_USE_NAME);
+
+/// Which tables are in use, and how many rows they have: a row that vanishes is missed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct InUse {
+    generation: u64,
+    current: u64,
+    lost: u64,
+}
+
+impl InUse {
+    fn rows(self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Current => self.current,
+            Kind::Lost => self.lost,
+        }
+    }
+}
 
 /// The two kinds of rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,44 +80,109 @@ impl RecordTable {
         Self { database, seal: Seal::new(key, "records"), generation }
     }
 
-    /// All that can be read.
+    /// All that can be read. What is damaged is told, and what is left is written anew.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        self.generation.store(self.read_generation()?, Ordering::Relaxed);
         let mut loaded = Loaded::default();
-        let mut is_broken = false;
-        for kind in [Kind::Current, Kind::Lost] {
-            let (rows, broken) = self.rows(kind)?;
-            if let Some(why) = broken {
-                is_broken = true;
+        let found = self.tables()?;
+        let in_use = self.read_in_use();
+        let has = |number| {
+            [Kind::Current, Kind::Lost].iter().all(|kind| found.contains(&table_of(*kind, number)))
+        };
+        let sound = match &in_use {
+            Ok(Some(in_use)) if has(in_use.generation) => Some(*in_use),
+            Ok(None) if found.is_empty() => Some(InUse::default()),
+            _ => None,
+        };
+        let generations = match sound {
+            Some(in_use) => BTreeSet::from([in_use.generation]),
+            None => {
+                let why = match &in_use {
+                    Ok(Some(in_use)) => {
+                        format!("tables number {} are not there", in_use.generation)
+                    }
+                    Ok(None) => "their number is not there".to_string(),
+                    Err(error) => format!("their number can't be read: {error:#}"),
+                };
                 loaded.damaged.push(format!(
-                    "the table {} is broken in the middle ({why}); {} of its rows could be read",
-                    self.table(kind),
-                    rows.len()
+                    "which tables hold the records is not sure ({why}); all that are there are read"
                 ));
+                found.iter().filter_map(|name| generation_of(name)).collect()
             }
-            for (key, value) in rows {
-                match self.read(&key, &value, kind) {
-                    Ok(stored) => loaded.records.push(stored),
-                    Err(why) => loaded.damaged.push(format!("{key}: {why}")),
-                }
+        };
+        let mut is_broken = sound.is_none();
+        for generation in &generations {
+            self.generation.store(*generation, Ordering::Relaxed);
+            for kind in [Kind::Current, Kind::Lost] {
+                let rows = sound.map(|in_use| in_use.rows(kind));
+                is_broken |= self.load_table(kind, rows, &mut loaded)?;
             }
         }
         if is_broken {
-            self.begin_anew(&loaded.records)?;
+            self.begin_anew(&loaded.records, &generations)?;
         }
         Ok(loaded)
+    }
+
+    /// Reads a table, which should have so many rows, and tells whether it is broken.
+    fn load_table(&self, kind: Kind, should: Option<u64>, loaded: &mut Loaded) -> Result<bool> {
+        let (rows, broken) = self.rows(kind)?;
+        let (name, found) = (self.table(kind), rows.len());
+        let is_short = should.is_some_and(|should| should != found as u64);
+        if let Some(why) = &broken {
+            loaded.damaged.push(format!(
+                "the table {name} is broken in the middle ({why}); {found} of its rows could be read"
+            ));
+        } else if let Some(should) = should.filter(|_| is_short) {
+            loaded
+                .damaged
+                .push(format!("the table {name} has {found} rows, and should have {should}"));
+        }
+        for (key, value) in rows {
+            match self.read(&key, &value, kind) {
+                Ok(stored) => loaded.records.push(stored),
+                Err(why) => loaded.damaged.push(format!("{key}: {why}")),
+            }
+        }
+        Ok(broken.is_some() || is_short)
     }
 
     fn table(&self, kind: Kind) -> String {
         table_of(kind, self.generation.load(Ordering::Relaxed))
     }
 
-    fn read_generation(&self) -> Result<u64> {
-        match self.database.read()?.open_table(GENERATION) {
-            Ok(table) => Ok(table.get("")?.map_or(0, |row| row.value())),
-            Err(TableError::TableDoesNotExist(_)) => Ok(0),
-            Err(error) => Err(error).context("can't read the records"),
+    /// The names of all tables that hold records, or held them before they were found broken.
+    fn tables(&self) -> Result<BTreeSet<String>> {
+        let transaction = self.database.read()?;
+        let list = AssertUnwindSafe(|| -> Result<BTreeSet<String>, redb::Error> {
+            let names = transaction.list_tables()?.map(|table| table.name().to_string());
+            Ok(names.filter(|name| generation_of(name).is_some()).collect())
+        });
+        match catch_unwind(list) {
+            Ok(listed) => listed.context("can't read which tables of records the database has"),
+            Err(_) => {
+                anyhow::bail!("the database panicked when asked for the tables of the records")
+            }
         }
+    }
+
+    /// Which tables are in use, if any were written yet. An error if that is damaged.
+    fn read_in_use(&self) -> Result<Option<InUse>> {
+        let transaction = self.database.read()?;
+        let read = AssertUnwindSafe(|| -> Result<Option<Vec<u8>>, redb::Error> {
+            match transaction.open_table(IN_USE) {
+                Ok(table) => {
+                    Ok(Some(table.get("")?.map_or(Vec::new(), |row| row.value().to_vec())))
+                }
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        });
+        let value = catch_unwind(read).map_err(|_| anyhow::anyhow!("the database panicked"))??;
+        let Some(value) = value else { return Ok(None) };
+        let (seal, bytes) =
+            value.split_at_checked(SEAL_BYTES).context("it is shorter than its seal")?;
+        anyhow::ensure!(self.seal.holds(IN_USE_NAME, bytes, seal), "it is not what was written");
+        Ok(Some(wire::decode(bytes)?))
     }
 
     /// The rows of a table as far as they can be read, from both ends, and what went wrong. redb
@@ -130,10 +218,13 @@ impl RecordTable {
 
     /// Writes what could be read to new tables. Until that is on disk the broken ones stay in use:
     /// they are all there is.
-    fn begin_anew(&self, records: &[Stored]) -> Result<()> {
-        let next = self.generation.load(Ordering::Relaxed).saturating_add(1);
+    fn begin_anew(&self, records: &[Stored], used: &BTreeSet<u64>) -> Result<()> {
+        let next = (0..u64::MAX).find(|number| !used.contains(number)).unwrap_or_default();
+        // Of several of one key, the newest is written last.
+        let mut records: Vec<&Stored> = records.iter().collect();
+        records.sort_by_key(|stored| stored.record.version);
         let rows = records
-            .iter()
+            .into_iter()
             // Where only the seal was hit, the signature still says that the record is whole.
             .filter(|stored| stored.is_verified || stored.record.verify().is_ok())
             .map(|stored| {
@@ -141,16 +232,12 @@ impl RecordTable {
                 self.row(&if stored.is_lost { Write::Lost(record) } else { Write::Current(record) })
             })
             .collect::<Result<Vec<Row>>>()?;
-        let (current, lost) = (table_of(Kind::Current, next), table_of(Kind::Lost, next));
+        let seal = self.seal.clone();
         self.database.write_blocking(move |transaction| {
             // What an attempt that failed has left there may be outdated.
-            transaction.delete_table(Rows::new(&current))?;
-            transaction.delete_table(Rows::new(&lost))?;
-            change_rows(transaction, &current, &lost, &rows)?;
-            // The last of all: an error above does not keep the rest of the batch from the disk,
-            // and must not leave a generation whose rows are missing.
-            transaction.open_table(GENERATION)?.insert("", next)?;
-            Ok(())
+            transaction.delete_table(Rows::new(&table_of(Kind::Current, next)))?;
+            transaction.delete_table(Rows::new(&table_of(Kind::Lost, next)))?;
+            change_rows(transaction, &seal, next, &rows)
         })?;
         self.generation.store(next, Ordering::Relaxed);
         Ok(())
@@ -174,15 +261,14 @@ impl RecordTable {
     /// Makes all of these changes, or none. They are on disk when this returns.
     pub(crate) fn persist(&self, writes: &[Write]) -> Result<()> {
         let rows = writes.iter().map(|write| self.row(write)).collect::<Result<Vec<Row>>>()?;
-        let (current, lost) = (self.table(Kind::Current), self.table(Kind::Lost));
+        let (seal, generation) = (self.seal.clone(), self.generation.load(Ordering::Relaxed));
         self.database
-            .write_blocking(move |transaction| change_rows(transaction, &current, &lost, &rows))
+            .write_blocking(move |transaction| change_rows(transaction, &seal, generation, &rows))
     }
 
     fn row(&self, write: &Write) -> Result<Row> {
         let (kind, name, record) = match write {
             Write::Current(record) => (Kind::Current, record.key.to_string(), Some(record)),
-            Write::Gone(key) => (Kind::Current, key.to_string(), None),
             Write::Lost(record) => {
                 (Kind::Lost, lost_name(&record.key, record.version), Some(record))
             }
@@ -204,15 +290,21 @@ fn table_of(kind: Kind, generation: u64) -> String {
     format!("{name}-{generation}")
 }
 
-/// Changes rows of the two tables with these names.
+/// The number in the name of a table of records; `None` for other tables.
+fn generation_of(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("records-").or_else(|| name.strip_prefix("lost-"))?;
+    number.parse().ok()
+}
+
+/// Changes rows of the two tables of this number, and notes how many they have.
 fn change_rows(
     transaction: &WriteTransaction,
-    current: &str,
-    lost: &str,
+    seal: &Seal,
+    generation: u64,
     rows: &[Row],
 ) -> Result<()> {
-    let mut current = transaction.open_table(Rows::new(current))?;
-    let mut lost = transaction.open_table(Rows::new(lost))?;
+    let mut current = transaction.open_table(Rows::new(&table_of(Kind::Current, generation)))?;
+    let mut lost = transaction.open_table(Rows::new(&table_of(Kind::Lost, generation)))?;
     for (kind, key, value) in rows {
         let table = if *kind == Kind::Current { &mut current } else { &mut lost };
         match value {
@@ -220,6 +312,12 @@ fn change_rows(
             None => table.remove(key.as_str())?,
         };
     }
+    let in_use = InUse { generation, current: current.len()?, lost: lost.len()? };
+    let bytes = wire::encode(&in_use)?;
+    let value = [seal.of(IN_USE_NAME, &bytes).as_slice(), &bytes].concat();
+    // The last of all: an error above does not keep the rest of the batch from the disk, and must
+    // not leave a number whose rows are missing.
+    transaction.open_table(IN_USE)?.insert("", value.as_slice())?;
     Ok(())
 }
 

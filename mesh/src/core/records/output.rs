@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use wattle_contracts::control::RecordMessage;
 use wattle_contracts::id::NodeId;
-use wattle_contracts::record::{Record, RecordBody, RecordError, RecordKey, Version};
-use wattle_contracts::trust::UnixMillis;
+use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
 
 use crate::core::clock::TooFarAhead;
 
@@ -28,13 +27,6 @@ pub enum Output {
         key: RecordKey,
         /// Which one lost.
         version: Version,
-    },
-    /// Sign this with the node's key ([`super::Records::sign`]) and put it.
-    Declare {
-        /// What about.
-        key: RecordKey,
-        /// What to say.
-        body: RecordBody,
     },
     /// Send a message to a peer. It may get lost.
     Send {
@@ -62,8 +54,6 @@ pub enum Output {
 pub enum Write {
     /// This record is current, in the place of any other of its key.
     Current(Arc<Record>),
-    /// There is no current record of this key any more.
-    Gone(RecordKey),
     /// This change lost, and is kept beside the current record.
     Lost(Arc<Record>),
     /// This change lost, and is no longer kept.
@@ -110,25 +100,6 @@ pub enum Refusal {
     #[error("the writer of {key} signed two different records with one version")]
     Ambiguous {
         /// What they are about.
-        key: RecordKey,
-    },
-    /// It is from before a horizon that everybody agreed to, and nobody kept it: it was deleted,
-    /// or nobody who was asked had ever seen it.
-    #[error("the record of {key} is from before {}, and everybody had agreed by then that there is \
-             none", through.0)]
-    BelowHorizon {
-        /// What it is about.
-        key: RecordKey,
-        /// The horizon.
-        through: UnixMillis,
-    },
-    /// This node has dropped a record because everybody else did without it.
-    #[error(
-        "the record of {key} was dropped here: while this node was away, everybody else agreed \
-             that there is none; what it said is in the key's history"
-    )]
-    Dropped {
-        /// What it is about.
         key: RecordKey,
     },
     /// A change that lost is too large for the history.

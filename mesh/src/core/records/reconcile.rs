@@ -18,7 +18,9 @@ use wattle_contracts::record::Hlc;
 use wattle_contracts::trust::UnixMillis;
 
 use super::ranges::{self, Element};
-use super::{FRUITLESS, HURRY, MAX_WANTED, Output, PATIENCE, Records, Refusal, UNDER_WAY};
+use super::{
+    FRESH_BYTES, FRUITLESS, HURRY, MAX_WANTED, Output, PATIENCE, Records, Refusal, UNDER_WAY,
+};
 use crate::core::clock;
 use crate::core::time::Time;
 
@@ -40,9 +42,9 @@ fn tag(salt: u64, element: &Element) -> [u8; TAG_BYTES] {
 }
 
 impl Records {
-    /// Somebody holds something else: the next round is soon.
+    /// Somebody holds something else: the next round is soon. After a cut, others ask this node anyway.
     fn hurry(&mut self, now: Time) {
-        if self.fruitless < FRUITLESS {
+        if self.fruitless < FRUITLESS && self.is_settled() {
             self.fruitless += 1;
             self.next_round = self.next_round.min(now.plus(HURRY));
         }
@@ -57,8 +59,9 @@ impl Records {
         out: &mut Vec<Output>,
     ) {
         if root == self.set.root() {
-            if self.note_equal(from) {
-                self.next_round = self.next_round.min(now);
+            // What was apart is one again: its other side needs no asking before all others.
+            if self.fresh.contains(&from) {
+                self.fresh.clear();
             }
             return;
         }
@@ -67,6 +70,9 @@ impl Records {
         // Both have asked each other: one of them answers.
         let crossed = self.asked.is_some_and(|(peer, at)| peer == from && is_recent(at));
         let is_theirs = crossed && self.me > from;
+        if is_busy || self.is_settled() {
+            self.send_fresh(now, from, out);
+        }
         if !is_busy && !is_theirs {
             self.comparing = Some((from, now));
             self.hurry(now);
@@ -193,7 +199,7 @@ impl Records {
             return;
         }
         let (mut too_long, mut lines, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-        let mut missing_there = Vec::new();
+        let (mut missing_there, mut room) = (Vec::new(), FRESH_BYTES);
         for theirs in theirs {
             if self.set.ranges.count(theirs.range) > MAX_LIST.max(2 * theirs.tags.len()) {
                 too_long.push(theirs.range);
@@ -203,16 +209,23 @@ impl Records {
             let held = self.set.ranges.elements(theirs.range);
             let ours: Vec<_> =
                 held.into_iter().filter(|(_, element)| !tags.remove(&tag(salt, element))).collect();
-            if tags.is_empty() {
-                // They hold nothing in the place of these, so these are not older.
+            let bytes: usize = ours.iter().map(|(_, element)| self.cost(element)).sum();
+            // They hold nothing in the place of these, so these are not older; or these are so few
+            // that to ask which are older costs more.
+            if tags.is_empty() || bytes <= room {
+                room = room.saturating_sub(bytes);
                 missing_there.extend(ours.into_iter().map(|(id, _)| id));
             } else {
                 lines.extend(ours.into_iter().map(|(id, e)| (id, e.record.version.at)));
+            }
+            if !tags.is_empty() {
                 unknown.push(RangeTags { range: theirs.range, tags: tags.into_iter().collect() });
             }
         }
         self.comparing = Some((from, now));
-        self.hurry(now);
+        if !(too_long.is_empty() && missing_there.is_empty() && unknown.is_empty()) {
+            self.hurry(now);
+        }
         self.ask_about(from, too_long, rng, out);
         self.send(from, missing_there, out);
         self.tell_lines(from, salt, lines, unknown, out);
@@ -230,12 +243,11 @@ impl Records {
         if !self.are_sound(from, unknown.iter().map(|list| list.range), out) {
             return;
         }
-        let (mut want, mut gone) = (Vec::new(), Vec::new());
+        let mut want = Vec::new();
         let mut send = BTreeMap::new();
         let mut older_here = BTreeSet::new();
         for (id, at) in lines {
             match self.set.ranges.get(&id).map(|ours| ours.record.version.at) {
-                None if self.is_known_gone(at) => gone.push(id),
                 None => want.push((id, at)),
                 Some(ours) if ours < at => {
                     older_here.insert(id);
@@ -259,9 +271,6 @@ impl Records {
             send.extend(asked.map(|(id, _)| (id, ())).filter(|(id, ())| !older_here.contains(id)));
         }
         self.want(now, wall, from, want, out);
-        if !gone.is_empty() {
-            out.push(Output::Send { to: from, message: RecordMessage::Gone(gone) });
-        }
         self.send(from, send.into_keys(), out);
     }
 

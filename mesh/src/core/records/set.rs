@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wattle_contracts::control::ElementId;
-use wattle_contracts::id::{Digest, NodeId};
-use wattle_contracts::record::{Hlc, Record, RecordKey, Version};
-use wattle_contracts::trust::UnixMillis;
+use wattle_contracts::id::Digest;
+use wattle_contracts::record::{Record, RecordKey, Version};
 use wattle_contracts::wire::{self, WireError};
 
 use super::ranges::{Element, Kind, Ranges};
@@ -20,8 +19,6 @@ pub(super) struct Set {
     lost: BTreeMap<(RecordKey, Version), Arc<Record>>,
     /// The same, the oldest first.
     lost_by_age: BTreeSet<(Version, RecordKey)>,
-    /// The keys of the tombstones, the oldest first.
-    tombstones: BTreeSet<(Hlc, RecordKey)>,
     pub(super) ranges: Ranges,
     bytes: usize,
 }
@@ -68,26 +65,9 @@ impl Set {
         let size = size(&record)?;
         self.ranges.insert(id, element(Kind::Current, record.clone())?);
         self.bytes += size;
-        if let Some(held) = self.records.get(&record.key) {
-            self.tombstones.remove(&(held.record.version.at, record.key.clone()));
-        }
-        if record.is_tombstone() {
-            self.tombstones.insert((record.version.at, record.key.clone()));
-        }
         let previous = self.records.insert(record.key.clone(), Held { record, size });
         self.bytes -= previous.as_ref().map_or(0, |held| held.size);
         Ok(previous.map(|held| held.record))
-    }
-
-    /// Forgets a key: there is no current record of it any more.
-    pub(super) fn remove(&mut self, key: &RecordKey) -> Option<Arc<Record>> {
-        let held = self.records.remove(key)?;
-        self.bytes -= held.size;
-        self.tombstones.remove(&(held.record.version.at, key.clone()));
-        if let Ok(id) = current_id(key) {
-            self.ranges.remove(&id);
-        }
-        Some(held.record)
     }
 
     /// Keeps a change that lost. False if it is kept already.
@@ -147,26 +127,6 @@ impl Set {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.records.values().map(|held| &held.record)
-    }
-
-    /// The nodes' records of themselves.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Record>> {
-        let from = RecordKey::Member(NodeId::from_bytes([0; 32]));
-        self.records
-            .range(from..)
-            .take_while(|(key, _)| matches!(key, RecordKey::Member(_)))
-            .map(|(_, held)| &held.record)
-    }
-
-    /// When the oldest tombstone was written.
-    pub(super) fn oldest_tombstone(&self) -> Option<Hlc> {
-        self.tombstones.first().map(|(at, _)| *at)
-    }
-
-    /// The keys of the tombstones that were written up to then.
-    pub(super) fn tombstones_through(&self, through: UnixMillis) -> Vec<RecordKey> {
-        let old = self.tombstones.iter().take_while(|(at, _)| at.millis <= through.0);
-        old.map(|(_, key)| key.clone()).collect()
     }
 
     /// The changes of a key that lost, the oldest first.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 use rand::seq::index;
@@ -11,7 +12,9 @@ use wattle_contracts::record::Record;
 
 use super::cut::cut;
 use super::ranges::{Element, Kind};
-use super::{FEW, HURRIED, HURRY, Output, REPEATS, RUMOUR_BYTES, Records, set};
+use super::{
+    FEW, FRESH_BYTES, GATHER, Output, RUMOUR_BYTES, Records, TOLD, TOLD_AFTER_A_CUT, rumours, set,
+};
 use crate::core::time::Time;
 
 /// Up to `count` different peers, without `except`, each as likely as the others.
@@ -49,36 +52,45 @@ impl Records {
         // Much at once is what a cut has held up: then it comes in on all sides at once. And of what
         // lost, most nodes learn by themselves, when they hear of what won.
         let is_urgent = |id| self.set.ranges.get(id).is_some_and(|e| e.kind == Kind::Current);
-        if news.len() > FEW || !news.iter().any(is_urgent) {
-            for to in sample(&self.peers, from, 1, rng) {
-                self.send(to, news.iter().copied(), out);
-            }
-            return;
+        let times = match news.iter().any(is_urgent) {
+            false => 0,
+            true if self.bytes_of(self.rumours.told()) + bytes > RUMOUR_BYTES.max(bytes) => 0,
+            true if news.len() > FEW => 1,
+            true if self.is_settled() => TOLD,
+            true => TOLD_AFTER_A_CUT,
+        };
+        let wait = if self.is_settled() { Duration::ZERO } else { GATHER };
+        self.rumours.hear(now, news, times, wait);
+        self.tell(now, from, rng, out);
+    }
+
+    /// Tells rumours, to as many peers as may be told now.
+    pub(super) fn tell(
+        &mut self,
+        now: Time,
+        except: Option<NodeId>,
+        rng: &mut impl Rng,
+        out: &mut Vec<Output>,
+    ) {
+        let mut peers = sample(&self.peers, except, rumours::BURST as usize, rng);
+        if peers.is_empty() {
+            return self.rumours.hush();
         }
-        self.hurried = HURRIED;
-        self.next_round = self.next_round.min(now.plus(HURRY));
-        for to in sample(&self.peers, from, self.limits.fanout, rng) {
-            self.send(to, news.iter().copied(), out);
-        }
-        if self.bytes_of(self.rumours.keys()) + bytes <= RUMOUR_BYTES {
-            self.rumours.extend(news.iter().map(|id| (*id, REPEATS)));
+        let (count, told) = self.rumours.tell(now, peers.len());
+        peers.truncate(count as usize);
+        for to in peers {
+            self.send(to, told.iter().copied(), out);
         }
     }
 
-    /// Tells the rumours of the last rounds to one more peer. False if there are none.
-    pub(super) fn repeat_rumours(&mut self, rng: &mut impl Rng, out: &mut Vec<Output>) -> bool {
-        if self.rumours.is_empty() {
-            return false;
-        }
-        let told: Vec<ElementId> = self.rumours.keys().copied().collect();
-        for to in sample(&self.peers, None, 1, rng) {
-            self.send(to, told.iter().copied(), out);
-        }
-        self.rumours.retain(|_, left| {
-            *left = left.saturating_sub(1);
-            *left > 0
+    /// Gives what was heard lately to a peer that knows something else: most likely it is that.
+    pub(super) fn send_fresh(&self, now: Time, to: NodeId, out: &mut Vec<Output>) {
+        let mut bytes = 0;
+        let fresh = self.rumours.fresh(now).copied().take_while(|id| {
+            bytes += self.set.ranges.get(id).map_or(0, |element| self.cost(element));
+            bytes <= FRESH_BYTES
         });
-        true
+        self.send(to, fresh.collect::<Vec<_>>(), out);
     }
 
     fn bytes_of<'a>(&self, ids: impl Iterator<Item = &'a ElementId>) -> usize {
@@ -86,7 +98,7 @@ impl Records {
     }
 
     /// The bytes of an element's record as it travels.
-    fn cost(&self, element: &Element) -> usize {
+    pub(super) fn cost(&self, element: &Element) -> usize {
         match element.kind {
             Kind::Current => self.set.size_of(&element.record.key).unwrap_or(0),
             Kind::Lost => set::size(&element.record).unwrap_or(0),
@@ -121,14 +133,17 @@ impl Records {
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
-        let (mut news, mut newer_here, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut news, mut newer_here) = (Vec::new(), Vec::new());
         for record in current {
-            match self.take(wall, record, &mut newer_here, &mut gone, out) {
+            match self.take(wall, record, &mut newer_here, out) {
                 Ok(taken) => news.extend(taken),
                 Err(reason) => out.push(Output::Refused { from: Some(from), reason }),
             }
         }
         for record in lost {
+            if let Ok(id) = set::lost_id(&record.key, record.version) {
+                newer_here.retain(|newer| *newer != id);
+            }
             match self.take_lost(wall, Arc::new(record), out) {
                 Ok(taken) => news.extend(taken),
                 Err(reason) => out.push(Output::Refused { from: Some(from), reason }),
@@ -137,9 +152,6 @@ impl Records {
         newer_here.sort();
         newer_here.dedup();
         self.send(from, newer_here, out);
-        if !gone.is_empty() {
-            out.push(Output::Send { to: from, message: RecordMessage::Gone(gone) });
-        }
         self.spread(now, &news, Some(from), rng, out);
     }
 

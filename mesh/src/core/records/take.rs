@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wattle_contracts::control::ElementId;
-use wattle_contracts::record::{Record, RecordBody, RecordError, RecordKey, Version};
+use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
 use wattle_contracts::trust::UnixMillis;
 
 use super::{MAX_HELD_BACK, Moment, Output, Records, Refusal, Write, set};
@@ -12,13 +12,12 @@ use crate::core::clock;
 
 impl Records {
     /// Takes a record that a peer holds for current. Gives back what is new by it: nothing for
-    /// what is known already. Where this node knows better, that goes into `newer_here` or `gone`.
+    /// what is known already. Where this node knows better, that goes into `newer_here`.
     pub(super) fn take(
         &mut self,
         wall: UnixMillis,
         record: Record,
         newer_here: &mut Vec<ElementId>,
-        gone: &mut Vec<ElementId>,
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
         let version = record.version;
@@ -41,14 +40,6 @@ impl Records {
                     return Ok(Vec::new());
                 }
                 self.settle_ambiguous(wall, &known, record, out)
-            }
-            None if self.is_below_horizon(version) => {
-                record.verify()?;
-                gone.push(id);
-                match record.is_tombstone() {
-                    true => Ok(Vec::new()),
-                    false => Err(self.below_horizon(record.key)),
-                }
             }
             _ => {
                 let news = self.accept(wall, record, out)?;
@@ -115,9 +106,7 @@ impl Records {
         // It was checked just now to be near enough.
         let _ = self.clock.observe(wall, record.version.at);
         self.wanted.remove(&id);
-        self.changes = self.changes.wrapping_add(1);
         out.push(Output::Persist(Write::Current(record)));
-        self.note_horizon(&key, out);
         out.push(Output::Changed { key, previous });
         news.push(id);
         Ok(news)
@@ -147,10 +136,6 @@ impl Records {
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
         let (key, version) = (record.key.clone(), record.version);
-        // What nodes say of themselves is nobody's edit.
-        if matches!(record.body, RecordBody::Member(_)) {
-            return Ok(Vec::new());
-        }
         let size = set::size(&record).map_err(RecordError::from)?;
         if size > set::MAX_LOST_BYTES {
             return Err(Refusal::LostTooLarge { key, size });
@@ -214,7 +199,7 @@ impl Records {
             self.held_back.extract_if(.., is_due).map(|(_, record)| record).collect();
         let mut news = Vec::new();
         for record in due {
-            match self.take(wall, record, &mut Vec::new(), &mut Vec::new(), out) {
+            match self.take(wall, record, &mut Vec::new(), out) {
                 Ok(taken) => news.extend(taken),
                 Err(reason) => out.push(Output::Refused { from: None, reason }),
             }

@@ -112,29 +112,3 @@ fn a_peer_that_wants_everything_again_and_again_gets_one_bounded_answer_each_tim
     hear(&mut records, RecordMessage::Differ { salt: 0, lines, unknown: vec![] });
     assert_eq!(records.wanted.len(), MAX_WANTED);
 }
-
-#[test]
-fn nobody_but_a_node_that_is_late_believes_that_something_is_gone() {
-    let mut records = holding(1, [record(1, 1, 0)]);
-    let id = set::current_id(&about(1)).unwrap();
-    assert!(hear(&mut records, RecordMessage::Gone(vec![id])).is_empty());
-    // A liar who says of itself that it closed a horizon is alone with that, as long as anybody
-    // else takes part.
-    let horizon = wattle_contracts::record::Horizon {
-        through: UnixMillis(WALL.0 - 10),
-        survivors: wattle_contracts::id::Digest::of(b"nothing"),
-    };
-    let says = |writer: u8, closed, millis| {
-        let about = RecordKey::Member(NodeId::from_bytes(key(writer).public()));
-        let at = Hlc { millis: WALL.0 - 1_000_000 + millis, counter: 0 };
-        let first = RecordBody::Member(Default::default());
-        let first = Record::sign(&key(writer), about.clone(), at, first).unwrap();
-        let body = RecordBody::Member(wattle_contracts::record::Member { closed, open: None });
-        let at = Hlc { millis: WALL.0 - 5, counter: 0 };
-        Record::sign_after(&key(writer), about, at, Some(&first), body).unwrap()
-    };
-    let (liar, other) = (says(5, Some(horizon), 0), says(6, None, 1));
-    hear(&mut records, push(vec![liar, other]));
-    assert!(hear(&mut records, RecordMessage::Gone(vec![id])).is_empty());
-    assert!(records.get(&about(1)).is_some());
-}
