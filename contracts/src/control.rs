@@ -99,6 +99,8 @@ pub enum RecordMessage {
     Want(Vec<ElementId>),
     /// These are from before a horizon that everybody agreed to, and nobody kept them.
     Gone(Vec<ElementId>),
+    /// The sender holds these, as of then; whoever lacks them may ask.
+    Have(Vec<(ElementId, Hlc)>),
 }
 
 /// The name of an element: the start of the SHA-256 of its key, for a change that lost also of its

@@ -7,6 +7,7 @@ mod config;
 mod key;
 mod link;
 mod member;
+mod summary;
 
 pub use ancestry::Ancestry;
 pub use app::{
@@ -17,6 +18,7 @@ pub use config::{Config, ConfigKey};
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
 pub use member::{Horizon, Member};
+pub use summary::{CellMember, Declaration, Summary};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +73,8 @@ pub enum RecordBody {
     Link(Box<Link>),
     /// This is the value.
     Config(Config),
+    /// These nodes are in the cell.
+    Cell(Summary),
 }
 
 /// A signed, versioned statement about one key.
@@ -178,6 +182,7 @@ impl Record {
             (RecordKey::Member(node), RecordBody::Member(_)) if *node == self.version.writer => {
                 Ok(())
             }
+            (RecordKey::Cell(_), RecordBody::Cell(summary)) => summary.check(self.version.writer),
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),
         };
@@ -214,6 +219,11 @@ impl Record {
 
     fn signed_bytes(&self) -> Result<Vec<u8>, WireError> {
         signed_bytes(&self.key, &self.version, &self.ancestry, &self.body)
+    }
+
+    /// Whether it is what nodes say of themselves, and nobody's edit: what of it loses is not kept.
+    pub fn is_hearsay(&self) -> bool {
+        matches!(self.body, RecordBody::Member(_) | RecordBody::Cell(_))
     }
 
     /// Whether it only says that its key is gone.

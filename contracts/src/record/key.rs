@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigKey, LinkKey};
-use crate::id::{AppName, NodeId};
+use crate::id::{AppName, CellName, NodeId};
 
 /// What a record is about. One key has one current record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum RecordKey {
     Config(ConfigKey),
     /// That a node takes part.
     Member(NodeId),
+    /// Who is in a cell.
+    Cell(CellName),
 }
 
 impl fmt::Display for RecordKey {
@@ -29,6 +31,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Link(key) => write!(f, "link/{key}"),
             RecordKey::Config(key) => write!(f, "config/{key}"),
             RecordKey::Member(node) => write!(f, "member/{node}"),
+            RecordKey::Cell(cell) => write!(f, "cell/{cell}"),
         }
     }
 }
@@ -51,7 +54,11 @@ impl FromStr for RecordKey {
             Some(("link", key)) => key.parse().map(|key| Self::Link(Box::new(key))),
             Some(("config", key)) => key.parse().map(Self::Config),
             Some(("member", node)) => node.parse().map(Self::Member),
-            _ => return Err(error("a key starts with app/, link/, config/ or member/".into())),
+            Some(("cell", cell)) => cell.parse().map(Self::Cell),
+            _ => {
+                let why = "a key starts with app/, link/, config/, member/ or cell/";
+                return Err(error(why.into()));
+            }
         };
         key.map_err(|why| error(why.to_string()))
     }
@@ -66,6 +73,7 @@ mod tests {
         for key in [
             RecordKey::App("shop".parse().unwrap()),
             RecordKey::Member(NodeId::from_bytes([7; 32])),
+            RecordKey::Cell("north".parse().unwrap()),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }

@@ -23,6 +23,8 @@
 //! A record whose clock is too far ahead ([`super::clock::MAX_AHEAD`]) is reported and held back,
 //! outside of the set, until this node's clock is there.
 //!
+//! A mesh is made of cells; how records go from one to another is in [`envoys`].
+//!
 //! **What the driver owes.** For each batch of outputs: first make every [`Output::Persist`]
 //! durable, all of them or none, then do the rest. So nothing is acknowledged, shown or passed on
 //! that a crash could take back. If the disk refuses, do none of the rest, and let go of this
@@ -35,6 +37,7 @@
 //! of one peer before it is not listened to for a minute.
 
 mod cut;
+mod envoys;
 mod horizon;
 mod output;
 mod ranges;
@@ -156,6 +159,9 @@ pub struct Records {
     held_back: BTreeMap<RecordKey, Record>,
     wanted: BTreeMap<ElementId, (Hlc, Time)>,
     peers: BTreeSet<NodeId>,
+    /// Peers of other cells ([`envoys`]).
+    envoys: BTreeSet<NodeId>,
+    next_envoy: Time,
     /// Those among the peers that came up, and were not compared with since.
     fresh: BTreeSet<NodeId>,
     /// The comparison that may be under way: with whom, and when it last went on. One at a time:
@@ -209,6 +215,8 @@ impl Records {
             held_back: BTreeMap::new(),
             wanted: BTreeMap::new(),
             peers: BTreeSet::new(),
+            envoys: BTreeSet::new(),
+            next_envoy: Time::ZERO,
             fresh: BTreeSet::new(),
             comparing: None,
             asked: None,
@@ -293,6 +301,7 @@ impl Records {
             }
             RecordMessage::Want(ids) => self.send(from, ids, out),
             RecordMessage::Gone(ids) => self.heard_gone(from, &ids, out),
+            RecordMessage::Have(lines) => self.offered(moment, from, lines, out),
         }
         self.count_faults(now, from, out.get(before..).unwrap_or_default());
     }
@@ -324,9 +333,12 @@ impl Records {
 
     /// A peer can be talked to.
     pub fn peer_up(&mut self, now: Time, peer: NodeId, out: &mut Vec<Output>) {
-        if !self.peers.insert(peer) {
-            return;
+        if self.peers.insert(peer) {
+            self.greet(now, peer, out);
         }
+    }
+
+    fn greet(&mut self, now: Time, peer: NodeId, out: &mut Vec<Output>) {
         // One of the two begins at once, so that a cut heals in a round trip and not in a round.
         // Of many that come up together, the others have their turn in the next rounds.
         if self.me < peer && self.next_greeting <= now {
@@ -340,6 +352,7 @@ impl Records {
     /// A peer can't be talked to.
     pub fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
+        self.envoys.remove(&peer);
         self.fresh.remove(&peer);
     }
 
@@ -365,8 +378,7 @@ impl Records {
         if self.comparing.is_some_and(|(_, at)| now.since(at) < UNDER_WAY) {
             return;
         }
-        let candidates = if self.fresh.is_empty() { &self.peers } else { &self.fresh };
-        if let Some(to) = spread::sample(candidates, None, 1, rng).pop() {
+        if let Some(to) = self.next_to_compare(now, rng) {
             self.fresh.remove(&to);
             self.ask(now, to, out);
         }

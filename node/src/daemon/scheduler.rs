@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
 use wattle_contracts::record::{ComponentSpec, RecordKey};
-use wattle_mesh::net::{Failure, Load, Mesh, Runs};
+use wattle_mesh::net::{Failure, Load, Mesh, NodeView, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
 use super::node::{INSTANCES, Node, resident_memory};
@@ -295,13 +295,17 @@ async fn fetch(
     // holds what.
     let records = mesh.records();
     let writer = records.get(&RecordKey::App(id.app.clone())).map(|record| record.version.writer);
-    let holders: Vec<NodeId> = view
-        .nodes
-        .values()
-        .filter(|other| !other.is_self && other.connected)
-        .filter(|other| Some(other.id) == writer || other.runs.artifacts.contains(&digest))
-        .map(|other| other.id)
-        .collect();
+    let holds = |other: &NodeView| {
+        // Of those in other cells it is only known what they run.
+        let runs = other.told && other.runs.components.contains_key(id);
+        Some(other.id) == writer || runs || other.runs.artifacts.contains(&digest)
+    };
+    let others = view.nodes.values().filter(|other| !other.is_self);
+    let (here, there): (Vec<&NodeView>, Vec<&NodeView>) = others
+        .filter(|other| other.connected || (other.told && other.is_reachable()))
+        .filter(|other| holds(other))
+        .partition(|other| other.connected);
+    let holders = here.into_iter().chain(there).map(|other| other.id);
     let mut why = format!("no node that can be reached holds {digest}");
     for holder in holders {
         match fetch_from(node, mesh, holder, digest).await {

@@ -38,6 +38,9 @@ impl Records {
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
+        let (summaries, news): (Vec<ElementId>, Vec<ElementId>) =
+            news.iter().copied().partition(|id| self.is_summary(id));
+        self.offer(&summaries, from, rng, out);
         if news.is_empty() {
             return;
         }
@@ -50,14 +53,14 @@ impl Records {
         // lost, most nodes learn by themselves, when they hear of what won.
         let is_urgent = |id| self.set.ranges.get(id).is_some_and(|e| e.kind == Kind::Current);
         if news.len() > FEW || !news.iter().any(is_urgent) {
-            for to in sample(&self.peers, from, 1, rng) {
+            for to in self.draw(from, 1, rng) {
                 self.send(to, news.iter().copied(), out);
             }
             return;
         }
         self.hurried = HURRIED;
         self.next_round = self.next_round.min(now.plus(HURRY));
-        for to in sample(&self.peers, from, self.limits.fanout, rng) {
+        for to in self.draw(from, self.limits.fanout, rng) {
             self.send(to, news.iter().copied(), out);
         }
         if self.bytes_of(self.rumours.keys()) + bytes <= RUMOUR_BYTES {
@@ -71,7 +74,7 @@ impl Records {
             return false;
         }
         let told: Vec<ElementId> = self.rumours.keys().copied().collect();
-        for to in sample(&self.peers, None, 1, rng) {
+        for to in self.draw(None, 1, rng) {
             self.send(to, told.iter().copied(), out);
         }
         self.rumours.retain(|_, left| {

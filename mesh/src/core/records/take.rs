@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand::Rng;
 use wattle_contracts::control::ElementId;
-use wattle_contracts::record::{Record, RecordBody, RecordError, RecordKey, Version};
+use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
 use wattle_contracts::trust::UnixMillis;
 
 use super::{MAX_HELD_BACK, Moment, Output, Records, Refusal, Write, set};
@@ -147,8 +147,7 @@ impl Records {
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
         let (key, version) = (record.key.clone(), record.version);
-        // What nodes say of themselves is nobody's edit.
-        if matches!(record.body, RecordBody::Member(_)) {
+        if record.is_hearsay() {
             return Ok(Vec::new());
         }
         let size = set::size(&record).map_err(RecordError::from)?;

@@ -1,3 +1,4 @@
+mod cells;
 mod neighbours;
 
 use proptest::prelude::*;
