@@ -123,6 +123,8 @@ pub enum RecordMessage {
     },
     /// Please send these.
     Want(Vec<ElementId>),
+    /// The sender holds these, as of then; whoever lacks them may ask.
+    Have(Vec<(ElementId, Hlc)>),
 }
 
 /// The name of an element: the start of the SHA-256 of its key, for a change that lost also of its

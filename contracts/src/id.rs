@@ -11,7 +11,7 @@ mod subject;
 pub use config::ConfigName;
 pub use contract::ContractId;
 pub use hash::{Digest, MeshId, NodeId, PublisherKey};
-pub use name::{AppName, ComponentId, LinkName, LocalName};
+pub use name::{AppName, CellName, ComponentId, LinkName, LocalName};
 pub use subject::{Subject, SubjectPattern};
 
 /// Why a text is not the identifier it was taken for.

@@ -6,6 +6,7 @@ mod app;
 mod config;
 mod key;
 mod link;
+mod summary;
 
 pub use ancestry::Ancestry;
 pub use app::{
@@ -15,6 +16,7 @@ pub use app::{
 pub use config::{Config, ConfigKey};
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
+pub use summary::{CellMember, Declaration, Summary};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +69,8 @@ pub enum RecordBody {
     Link(Box<Link>),
     /// This is the value.
     Config(Config),
+    /// These nodes are in the cell.
+    Cell(Summary),
 }
 
 /// A signed, versioned statement about one key.
@@ -170,6 +174,7 @@ impl Record {
             (RecordKey::App(name), RecordBody::App(app)) if *name == app.name => Ok(()),
             (RecordKey::Link(_), RecordBody::Link(link)) => link.options.check(),
             (RecordKey::Config(_), RecordBody::Config(config)) => Config::check(&config.value),
+            (RecordKey::Cell(_), RecordBody::Cell(summary)) => summary.check(self.version.writer),
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),
         };
@@ -200,6 +205,11 @@ impl Record {
 
     fn signed_bytes(&self) -> Result<Vec<u8>, WireError> {
         signed_bytes(&self.key, &self.version, &self.ancestry, &self.body)
+    }
+
+    /// Whether it is what nodes say of themselves, and nobody's edit: what of it loses is not kept.
+    pub fn is_hearsay(&self) -> bool {
+        matches!(self.body, RecordBody::Cell(_))
     }
 
     /// Whether it only says that its key is gone.

@@ -15,7 +15,7 @@ pub use frame::{Frame, FrameDecoder, FrameEncoder, FrameHead, Head, MAX_FRAME, S
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::MeshId;
+use crate::id::{CellName, MeshId};
 use crate::trust::Paper;
 
 /// The version of everything in this module. Two nodes talk only where it is equal; a change of
@@ -34,6 +34,8 @@ pub struct Hello {
     pub mesh: MeshId,
     /// Its paper. Sent only to a peer that has shown its own, or by the dialler.
     pub paper: Paper,
+    /// The cell that it is in: it must be known before anything is gossiped.
+    pub cell: CellName,
 }
 
 /// The answer to a [`Hello`]: each side says it, so that both know the other's verdict.

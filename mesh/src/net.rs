@@ -12,6 +12,7 @@ mod artifact;
 mod behaviour;
 mod body;
 mod calls;
+mod cells;
 mod config;
 mod control;
 mod discovery;

@@ -9,6 +9,7 @@
 //! For now it drives the replicated records and their clocks. Called by tests. It never opens a
 //! socket, never reads the wall clock and never sleeps.
 
+pub mod cells;
 pub mod disk;
 pub mod network;
 pub mod queue;

@@ -61,16 +61,65 @@ impl Network {
 
     /// One more place on the bridge.
     pub fn place(&mut self) -> Place {
-        let (namespace, cable, address) = self.wire();
+        self.place_at("br0")
+    }
+
+    fn place_at(&mut self, switch: &str) -> Place {
+        let (namespace, cable, address) = self.wire(switch);
         // A way out that leads nowhere: a node that wants to phone somebody is to try.
         namespace.ip("route add default via 10.77.0.254");
         Place { namespace, cable, bridge: Arc::clone(&self.bridge), address }
     }
 
+    /// Makes a second bridge, joined to the first by one link.
+    pub fn lay_link(&mut self) {
+        self.bridge.ip("link add br1 type bridge mcast_snooping 0");
+        self.bridge.ip("link set br1 up");
+        self.bridge.ip("link add thin0 type veth peer name thin1");
+        self.bridge.ip("link set thin0 master br0 up");
+        self.bridge.ip("link set thin1 master br1 up");
+    }
+
+    /// One more place on the second bridge.
+    pub fn place_behind_link(&mut self) -> Place {
+        self.place_at("br1")
+    }
+
+    /// Cuts the link between the bridges.
+    pub fn unplug_link(&self) {
+        self.bridge.ip("link set thin0 down");
+    }
+
+    /// Joins them again.
+    pub fn plug_link(&self) {
+        self.bridge.ip("link set thin0 up");
+    }
+
+    /// How many bytes have crossed the link between the bridges, in both directions, with the heads
+    /// of their Ethernet frames.
+    pub fn link_bytes(&self) -> u64 {
+        let mut cat = Command::new("ip");
+        cat.args(["netns", "exec", &self.bridge.0, "cat"]);
+        let counters = ["rx_bytes", "tx_bytes"];
+        cat.args(counters.map(|name| format!("/sys/class/net/thin0/statistics/{name}")));
+        run(cat).lines().filter_map(|line| line.parse::<u64>().ok()).sum()
+    }
+
+    /// Drops what `place` sends over the link between the bridges, and what comes for it.
+    pub fn keep_from_link(&self, place: &Place) {
+        self.nft("add table bridge cut");
+        self.nft("add chain bridge cut forward { type filter hook forward priority 0; }");
+        for link in ["thin0", "thin1"] {
+            for (from, to) in [(link, place.cable.as_str()), (place.cable.as_str(), link)] {
+                self.nft(&format!("add rule bridge cut forward iifname {from} oifname {to} drop"));
+            }
+        }
+    }
+
     /// One more place, behind a router of its own. All such places have the same address inside,
     /// as they do in many homes.
     pub fn place_behind(&mut self, nat: Nat) -> Place {
-        let (router, _, _) = self.wire();
+        let (router, _, _) = self.wire("br0");
         let address = Ipv4Addr::new(192, 168, 1, 2);
         let namespace = Arc::new(Namespace::new(format!("{}-in", router.0)));
         let cable = "lan0".to_owned();
@@ -100,8 +149,8 @@ impl Network {
         Place { namespace, cable, bridge: router, address }
     }
 
-    /// A namespace with a cable into the bridge, the cable's end there, and an address.
-    fn wire(&mut self) -> (Arc<Namespace>, String, Ipv4Addr) {
+    /// A namespace with a cable into a bridge, the cable's end there, and an address.
+    fn wire(&mut self, switch: &str) -> (Arc<Namespace>, String, Ipv4Addr) {
         self.places += 1;
         let number = self.places;
         let address = Ipv4Addr::new(10, 77, 0, number);
@@ -109,7 +158,7 @@ impl Network {
         let cable = format!("port{number}");
         let other_end = format!("eth0 netns {}", namespace.0);
         self.bridge.ip(&format!("link add {cable} type veth peer name {other_end}"));
-        self.bridge.ip(&format!("link set {cable} master br0 up"));
+        self.bridge.ip(&format!("link set {cable} master {switch} up"));
         namespace.ip("link set lo up");
         namespace.ip("link set eth0 up");
         namespace.ip(&format!("address add {address}/24 dev eth0"));

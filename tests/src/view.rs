@@ -36,6 +36,12 @@ pub struct Node {
     /// Whether it is the one that answers.
     #[serde(rename = "self")]
     pub is_self: bool,
+    /// The cell that it is in.
+    pub cell: String,
+    /// Whether it is told of by its cell's summary.
+    pub told: bool,
+    /// Whether it is an ambassador of its cell.
+    pub ambassador: bool,
     /// `alive`, `suspect`, `unreachable` or `left`.
     pub standing: String,
     /// Whether there is a connection to it.

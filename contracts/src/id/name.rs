@@ -66,6 +66,24 @@ name!(
     /// One of several links of the same import.
     LinkName, "a link's name"
 );
+name!(
+    /// A cell: the nodes that gossip with each other.
+    CellName, "a cell's name"
+);
+
+impl CellName {
+    /// The cell of a node that carries no label that says otherwise.
+    pub const DEFAULT: &str = "default";
+
+    /// The label by which a node says which cell it is in.
+    pub const LABEL: &str = "cell";
+}
+
+impl Default for CellName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
+    }
+}
 
 impl LinkName {
     /// What a link is called where nobody gave it a name.

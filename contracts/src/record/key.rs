@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigKey, LinkKey};
-use crate::id::AppName;
+use crate::id::{AppName, CellName};
 
 /// What a record is about. One key has one current record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub enum RecordKey {
     Link(Box<LinkKey>),
     /// One configuration value, whatever its app says.
     Config(ConfigKey),
+    /// Who is in a cell.
+    Cell(CellName),
 }
 
 impl fmt::Display for RecordKey {
@@ -26,6 +28,7 @@ impl fmt::Display for RecordKey {
             RecordKey::App(name) => write!(f, "app/{name}"),
             RecordKey::Link(key) => write!(f, "link/{key}"),
             RecordKey::Config(key) => write!(f, "config/{key}"),
+            RecordKey::Cell(cell) => write!(f, "cell/{cell}"),
         }
     }
 }
@@ -47,7 +50,8 @@ impl FromStr for RecordKey {
             Some(("app", name)) => name.parse().map(Self::App),
             Some(("link", key)) => key.parse().map(|key| Self::Link(Box::new(key))),
             Some(("config", key)) => key.parse().map(Self::Config),
-            _ => return Err(error("a key starts with app/, link/ or config/".into())),
+            Some(("cell", cell)) => cell.parse().map(Self::Cell),
+            _ => return Err(error("a key starts with app/, link/, config/ or cell/".into())),
         };
         key.map_err(|why| error(why.to_string()))
     }
@@ -62,6 +66,7 @@ mod tests {
         for key in [
             RecordKey::App("shop".parse().unwrap()),
             RecordKey::Config("shop/basket/currency".parse().unwrap()),
+            RecordKey::Cell("north".parse().unwrap()),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }

@@ -22,6 +22,8 @@
 //! A record whose clock is too far ahead ([`super::clock::MAX_AHEAD`]) is reported and held back,
 //! outside of the set, until this node's clock is there.
 //!
+//! A mesh is made of cells; how records go from one to another is in [`envoys`].
+//!
 //! **What the driver owes.** For each batch of outputs: first make every [`Output::Persist`]
 //! durable, all of them or none, then do the rest. So nothing is acknowledged, shown or passed on
 //! that a crash could take back. If the disk refuses, do none of the rest, and let go of this
@@ -34,6 +36,7 @@
 //! of one peer before it is not listened to for a minute.
 
 mod cut;
+mod envoys;
 mod limits;
 mod output;
 mod ranges;
@@ -129,6 +132,9 @@ pub struct Records {
     held_back: BTreeMap<RecordKey, Record>,
     wanted: BTreeMap<ElementId, (Hlc, Time)>,
     peers: BTreeSet<NodeId>,
+    /// Peers of other cells ([`envoys`]).
+    envoys: BTreeSet<NodeId>,
+    next_envoy: Time,
     /// Those among the peers that came up, and were not compared with since.
     fresh: BTreeSet<NodeId>,
     /// The comparison that may be under way: with whom, and when it last went on. One at a time:
@@ -177,6 +183,8 @@ impl Records {
             held_back: BTreeMap::new(),
             wanted: BTreeMap::new(),
             peers: BTreeSet::new(),
+            envoys: BTreeSet::new(),
+            next_envoy: Time::ZERO,
             fresh: BTreeSet::new(),
             comparing: None,
             asked: None,
@@ -254,6 +262,7 @@ impl Records {
                 self.compare_lines(moment, from, salt, lines, unknown, out);
             }
             RecordMessage::Want(ids) => self.send(from, ids, out),
+            RecordMessage::Have(lines) => self.offered(moment, from, lines, out),
         }
         self.count_faults(now, from, out.get(before..).unwrap_or_default());
     }
@@ -285,14 +294,17 @@ impl Records {
 
     /// A peer can be talked to.
     pub fn peer_up(&mut self, now: Time, peer: NodeId, out: &mut Vec<Output>) {
-        if !self.peers.insert(peer) {
-            return;
+        if self.peers.insert(peer) {
+            self.greet(now, peer, self.peers.len(), out);
         }
+    }
+
+    /// Compares with a peer that came up, one of so many of its kind, at once or soon.
+    fn greet(&mut self, now: Time, peer: NodeId, count: usize, out: &mut Vec<Output>) {
         // One of the two begins at once, so that a cut heals in a round trip and not in a round.
         // In a larger mesh somebody's next round is as soon, and many who begin at once would all
         // find the same. Of those that come up together, the others have their turn in the next rounds.
-        let is_small = self.peers.len() <= GREETERS;
-        if is_small && self.me < peer && self.next_greeting <= now {
+        if count <= GREETERS && self.me < peer && self.next_greeting <= now {
             self.next_greeting = now.plus(ROUND);
             self.ask(now, peer, out);
         } else {
@@ -303,6 +315,7 @@ impl Records {
     /// A peer can't be talked to.
     pub fn peer_down(&mut self, peer: NodeId) {
         self.peers.remove(&peer);
+        self.envoys.remove(&peer);
         self.fresh.remove(&peer);
     }
 
@@ -329,8 +342,7 @@ impl Records {
         if self.rumours.are_told() && !is_late && self.is_settled() {
             return;
         }
-        let candidates = if self.fresh.is_empty() { &self.peers } else { &self.fresh };
-        if let Some(to) = spread::sample(candidates, None, 1, rng).pop() {
+        if let Some(to) = self.next_to_compare(now, rng) {
             self.fresh.remove(&to);
             self.ask(now, to, out);
         }

@@ -89,13 +89,33 @@ pub struct Redial {
     /// Attempts under way.
     dialling: BTreeSet<Target>,
     linked: BTreeSet<NodeId>,
+    /// Nodes that are left alone.
+    resting: BTreeSet<NodeId>,
 }
 
 impl Redial {
     /// Nobody known yet. `me` is never dialled.
     pub fn new(me: NodeId, config: Config) -> Self {
-        let (dialling, linked) = (BTreeSet::new(), BTreeSet::new());
-        Self { me, config, targets: BTreeMap::new(), dialling, linked }
+        Self {
+            me,
+            config,
+            targets: BTreeMap::new(),
+            dialling: BTreeSet::new(),
+            linked: BTreeSet::new(),
+            resting: BTreeSet::new(),
+        }
+    }
+
+    /// Leaves exactly these nodes alone: they are remembered, and not dialled.
+    pub fn rest(&mut self, nodes: BTreeSet<NodeId>) {
+        self.resting = nodes;
+    }
+
+    /// A connection to `node` is needed now: it is dialled at once, unless that has just failed.
+    pub fn need(&mut self, now: Time, node: NodeId) {
+        if let Some(entry) = self.targets.get_mut(&Target::Node(node)) {
+            entry.need(now);
+        }
     }
 
     /// Somebody says that `target` may be reached at `addresses`.
@@ -245,7 +265,14 @@ impl Redial {
     }
 
     fn is_wanted(&self, target: &Target, entry: &Entry) -> bool {
-        !self.is_linked(target, entry) && entry.has_addresses() && !self.dialling.contains(target)
+        let leads_to = match target {
+            Target::Node(node) => Some(*node),
+            Target::Address(_) => entry.led_to(),
+        };
+        !leads_to.is_some_and(|node| self.resting.contains(&node))
+            && !self.is_linked(target, entry)
+            && entry.has_addresses()
+            && !self.dialling.contains(target)
     }
 
     /// Counts attempts of which nothing was heard as failed.

@@ -19,6 +19,7 @@ use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::trust::{Paper, PaperError};
 use wattle_contracts::wire::{self, Hello, MAX_HELLO, Verdict, WireError};
 
+use super::cells::Met;
 use super::config::WallClock;
 use super::discovery::node_of;
 use super::metrics::Metrics;
@@ -40,6 +41,8 @@ const MAX_REASON: usize = 300;
 pub(super) struct Door {
     pub(super) mesh: MeshId,
     pub(super) paper: Paper,
+    /// Which cell whoever is let in is in.
+    pub(super) met: Arc<Met>,
     pub(super) clock: WallClock,
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<Metrics>,
@@ -181,11 +184,14 @@ impl Door {
         if hello.mesh != self.mesh {
             return Err(Unfit::Mesh { theirs: hello.mesh, ours: self.mesh });
         }
-        Ok(hello.paper.verify(self.mesh, bearer, self.clock.now())?)
+        hello.paper.verify(self.mesh, bearer, self.clock.now())?;
+        self.met.note(bearer, hello.cell.clone());
+        Ok(())
     }
 
     fn hello(&self) -> Hello {
-        Hello { version: wire::VERSION, mesh: self.mesh, paper: self.paper.clone() }
+        let (paper, cell) = (self.paper.clone(), self.met.own().clone());
+        Hello { version: wire::VERSION, mesh: self.mesh, paper, cell }
     }
 
     fn note(&self, error: &AdmissionError) {

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libp2p::Multiaddr;
 use tokio::runtime::Handle;
-use wattle_contracts::id::{MeshId, NodeId};
+use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::{Paper, UnixMillis};
 
 use super::discovery::JoinTarget;
+use super::error::MeshError;
 use super::statement::About;
 
 /// Everything that [`Mesh::start`](super::Mesh::start) needs to know.
@@ -70,6 +71,12 @@ impl MeshConfig {
     /// The mesh that the paper is for.
     pub fn mesh(&self) -> MeshId {
         self.paper.body.mesh
+    }
+
+    /// The cell that the node is in, by its label.
+    pub(super) fn cell(&self) -> Result<CellName, MeshError> {
+        let label = self.about.labels.get(CellName::LABEL);
+        label.map_or(Ok(CellName::default()), |name| name.parse().map_err(MeshError::Cell))
     }
 
     /// The node whose key this is.

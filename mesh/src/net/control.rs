@@ -12,7 +12,7 @@ use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::wire::{self, WireError};
 
-use super::metrics::Metrics;
+use super::metrics::{Counter, Metrics};
 
 /// Messages that wait for one peer. What is more is dropped: gossip comes again, and the
 /// comparison of records finds what a push missed.
@@ -61,26 +61,37 @@ pub(super) struct Inbound {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// Reads and writes a control stream until it ends.
+/// Reads and writes a control stream until it ends. What a node of another cell says, and is told,
+/// is counted.
 pub(super) async fn run(
     peer: NodeId,
+    near: bool,
     stream: Stream,
     queue: mpsc::Receiver<Control>,
     inbound: Inbound,
 ) -> Ended {
     let (reader, writer) = stream.split();
+    let metrics = (!near).then_some(&*inbound.metrics);
     tokio::select! {
-        ended = read(peer, reader, &inbound) => ended,
-        ended = write(writer, queue) => ended,
+        ended = read(peer, reader, &inbound, metrics.map(|m| &m.cell_bytes_received)) => ended,
+        ended = write(writer, queue, metrics.map(|m| &m.cell_bytes_sent)) => ended,
     }
 }
 
-async fn read(peer: NodeId, mut stream: ReadHalf<Stream>, inbound: &Inbound) -> Ended {
+async fn read(
+    peer: NodeId,
+    mut stream: ReadHalf<Stream>,
+    inbound: &Inbound,
+    counter: Option<&Counter>,
+) -> Ended {
     loop {
-        let message = match next(&mut stream).await {
-            Ok(message) => message,
+        let (message, bytes) = match next(&mut stream).await {
+            Ok(next) => next,
             Err(ended) => return ended,
         };
+        if let Some(counter) = counter {
+            counter.add(bytes as u64);
+        }
         let full = match message {
             // A full queue of gossip must not hold up records.
             Control::Gossip(bytes) => inbound.gossip.try_send((peer, bytes)).is_err(),
@@ -103,7 +114,8 @@ async fn read(peer: NodeId, mut stream: ReadHalf<Stream>, inbound: &Inbound) -> 
     }
 }
 
-async fn next(stream: &mut ReadHalf<Stream>) -> Result<Control, Ended> {
+/// The next message, and its size in bytes.
+async fn next(stream: &mut ReadHalf<Stream>) -> Result<(Control, usize), Ended> {
     let mut length = [0; 4];
     let mut read = 0;
     while let Some(rest) = length.get_mut(read..).filter(|rest| !rest.is_empty()) {
@@ -123,10 +135,14 @@ async fn next(stream: &mut ReadHalf<Stream>) -> Result<Control, Ended> {
     if body.len() < length {
         return Err(Ended::CutShort);
     }
-    Ok(wire::decode(&body)?)
+    Ok((wire::decode(&body)?, 4 + length))
 }
 
-async fn write(mut stream: WriteHalf<Stream>, mut queue: mpsc::Receiver<Control>) -> Ended {
+async fn write(
+    mut stream: WriteHalf<Stream>,
+    mut queue: mpsc::Receiver<Control>,
+    counter: Option<&Counter>,
+) -> Ended {
     let mut due = Vec::with_capacity(BATCH);
     loop {
         if queue.recv_many(&mut due, BATCH).await == 0 {
@@ -139,6 +155,9 @@ async fn write(mut stream: WriteHalf<Stream>, mut queue: mpsc::Receiver<Control>
             if let Err(error) = append(&message, &mut bytes) {
                 tracing::error!(%error, "a control message was not sent");
             }
+        }
+        if let Some(counter) = counter {
+            counter.add(bytes.len() as u64);
         }
         let written = async {
             stream.write_all(&bytes).await?;

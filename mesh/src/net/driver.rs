@@ -1,5 +1,6 @@
 //! The task that owns the swarm and the state machines of connections.
 
+mod cells;
 mod census;
 mod connections;
 mod dialling;
@@ -25,6 +26,7 @@ use wattle_contracts::id::NodeId;
 use super::artifact::Onward;
 use super::behaviour::Behaviour;
 use super::calls::LinkConfig;
+use super::cells::Met;
 use super::config::MeshConfig;
 use super::control::{self, Inbound};
 use super::discovery::{Hint, canonical, for_others};
@@ -36,6 +38,7 @@ use super::streams::Opened;
 use super::view::View;
 use crate::core::redial::{Source, Target};
 use crate::core::time::Time;
+use cells::Abroad;
 use census::Census;
 use connections::{Connections, StreamEnd};
 use dialling::Dialling;
@@ -86,6 +89,8 @@ pub(super) struct Driver {
     told: Time,
     probing: Probing,
     introducing: Introducing,
+    met: Arc<Met>,
+    abroad: Abroad,
 }
 
 /// What wakes the driver besides the swarm.
@@ -142,6 +147,7 @@ impl Driver {
             self.swarm.close_connection(connection);
         }
         self.prefer_settled(now);
+        self.tend_cells(now);
         self.dial_due(now);
         self.tell_peers(now);
         self.census.tick(now);
@@ -171,6 +177,8 @@ impl Driver {
             control::Said::Goodbye(fact) => self.on_goodbye(now, from, *fact),
             control::Said::Probe(probe) => return self.on_probe(now, from, probe),
             control::Said::Introduce(said) => return self.on_introduce(now, from, said),
+            // Of other cells there are summaries.
+            control::Said::Peers(_) if !self.met.is_near(from) => return,
             control::Said::Peers(hints) => {
                 for PeerHint { node, addresses } in hints.into_iter().take(MAX_HINTS) {
                     let addresses: Vec<Multiaddr> = addresses
@@ -199,11 +207,11 @@ impl Driver {
         self.publish();
     }
 
-    /// Tells every peer of the others, now and then.
+    /// Tells every peer of this cell of the others, now and then.
     fn tell_peers(&mut self, now: Time) {
         if now.since(self.told) >= self.config.timing.peers {
             self.told = now;
-            for node in self.peers.connected() {
+            for node in self.peers.near() {
                 self.tell_peer(node);
             }
         }
@@ -211,7 +219,8 @@ impl Driver {
 
     /// Tells one peer of the others.
     fn tell_peer(&self, peer: NodeId) {
-        let known = self.dialling.to_remember().filter(|(node, _)| *node != peer);
+        let known = self.dialling.to_remember();
+        let known = known.filter(|(node, _)| *node != peer && self.met.is_near(*node));
         let hints = known.map(|(node, addresses)| PeerHint {
             node,
             addresses: for_others(addresses).iter().map(ToString::to_string).collect(),
@@ -273,11 +282,19 @@ impl Driver {
         }
         let (peers, own) = (&self.peers, self.reachable_at());
         if self.census.has_changed() {
-            peers.set_detours(self.census.detours());
+            let mut detours = self.census.detours();
+            for (node, gate) in self.abroad.ways() {
+                if peers.link(*node).is_none() {
+                    detours.entry(*node).or_insert(*gate);
+                }
+            }
+            peers.set_detours(detours);
         }
         let now = self.now();
         let view = self.census.view(now, &self.dialling, |node| peers.link(node).is_some(), &own);
-        if let Some(view) = view {
+        if let Some(mut view) = view {
+            let (wall, met) = (self.config.clock.now(), self.met.all());
+            self.abroad.widen(wall, &met, |node| self.dialling.addresses(node), &mut view);
             self.view.send_replace(Arc::new(view));
         }
     }

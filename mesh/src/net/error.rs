@@ -3,7 +3,7 @@
 use std::io;
 
 use libp2p::Multiaddr;
-use wattle_contracts::id::{Digest, NodeId};
+use wattle_contracts::id::{Digest, IdError, NodeId};
 use wattle_contracts::record::RecordError;
 use wattle_contracts::trust::PaperError;
 
@@ -28,6 +28,9 @@ pub enum MeshError {
         /// Why not.
         why: String,
     },
+    /// The label that names the node's cell can't.
+    #[error("the label `cell` of this node names no cell: {0}")]
+    Cell(IdError),
     /// There is no address to listen on.
     #[error("no address to listen on was given")]
     NoAddress,

@@ -1,6 +1,6 @@
 //! What each node says of itself, carried by chitchat over the control streams.
 //!
-//! chitchat brings the statements everywhere and notices who has fallen silent. It is not
+//! chitchat brings the statements everywhere in the node's cell and notices who has fallen silent. It is not
 //! trusted: every statement is signed by the node that makes it, and what arrives is checked
 //! before chitchat sees it, because an unknown id in a digest creates state there.
 
@@ -21,6 +21,7 @@ use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::wire;
 
+use super::cells::Met;
 use super::config::{MeshConfig, WallClock};
 use super::error::MeshError;
 use super::metrics::Metrics;
@@ -125,6 +126,7 @@ pub(super) struct Gossip {
 impl Gossip {
     pub(super) fn new(
         config: &MeshConfig,
+        met: Arc<Met>,
         peers: Arc<Peers>,
         metrics: Arc<Metrics>,
         inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
@@ -132,7 +134,7 @@ impl Gossip {
         heard: mpsc::Sender<Heard>,
     ) -> Self {
         let gate = Arc::new(Gate::new(config.node(), config.limits.nodes));
-        let carrier = Carrier::new(peers, gate.clone(), metrics.clone(), inbox);
+        let carrier = Carrier::new(peers, met, gate.clone(), metrics.clone(), inbox);
         Self {
             node: config.node(),
             mesh: config.mesh().to_string(),

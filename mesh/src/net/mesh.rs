@@ -30,6 +30,9 @@ use super::view::View;
 /// Between two looks whether the calls under way are done.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
+/// How long a dial may take, for an artifact.
+const DIAL_FOR_ARTIFACT: Duration = Duration::from_secs(5);
+
 /// A node of the mesh, running. Cheap to clone; the mesh stops when the last clone is gone.
 #[derive(Clone)]
 pub struct Mesh {
@@ -135,7 +138,7 @@ impl Mesh {
         if self.inner.leaving.load(Ordering::Relaxed) {
             return Err(CallError::new(ErrorKind::Unreachable, "this node is shutting down"));
         }
-        let way = match self.inner.peers.way(to) {
+        let way = match self.inner.peers.way_to_call(to) {
             Some(way) => way,
             None => {
                 let asked = Instant::now();
@@ -168,6 +171,8 @@ impl Mesh {
         digest: Digest,
         limit: u64,
     ) -> Result<Artifact, FetchError> {
+        // One of another cell is connected first.
+        let _ = self.inner.peers.link_soon(from, DIAL_FOR_ARTIFACT).await;
         // Where the two don't reach each other, their neighbour passes it on.
         let asked = match self.inner.peers.way(from) {
             Some(Way::Through(link)) => link.peer(),

@@ -87,6 +87,14 @@ counters! {
     records_lost,
     /// Records that were on this node's disk and could not be read, or were not genuine.
     records_damaged,
+    /// How often this node became an ambassador of its cell.
+    ambassador_terms,
+    /// Summaries of its cell that this node wrote.
+    summaries_written,
+    /// Bytes of control messages to nodes of other cells: records, goodbyes and probes.
+    cell_bytes_sent,
+    /// The same, from them.
+    cell_bytes_received,
     /// Artifacts sent to peers.
     artifacts_served,
     /// Artifacts fetched from peers.

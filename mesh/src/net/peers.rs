@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use super::metrics::Metrics;
 pub(super) struct Peer {
     pub(super) link: Arc<Link>,
     pub(super) control: mpsc::Sender<Control>,
+    /// Whether it is of this node's cell.
+    pub(super) near: bool,
 }
 
 /// Everybody who is connected.
@@ -36,6 +39,11 @@ struct Table {
     dialling: BTreeSet<NodeId>,
     /// Through whom the nodes are reached that this one does not reach by itself.
     detours: BTreeMap<NodeId, NodeId>,
+    /// Nodes of other cells, which are connected when they are called; each with whether somebody
+    /// wanted that since the driver last asked.
+    far: BTreeMap<NodeId, AtomicBool>,
+    /// Those with which records are exchanged.
+    envoys: BTreeSet<NodeId>,
 }
 
 /// The way to a node.
@@ -48,6 +56,12 @@ pub(super) enum Way {
 }
 
 impl Table {
+    fn want(&self, node: NodeId) {
+        if let Some(called) = self.far.get(&node) {
+            called.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn way(&self, node: NodeId) -> Option<Way> {
         let link = |node| self.peers.get(&node).map(|peer| peer.link.clone());
         // Usually there is none at all.
@@ -74,7 +88,40 @@ impl Peers {
         self.read().way(node)
     }
 
-    /// The same; if a dial is under way, also one that comes up within `patience`.
+    /// The same, for a call of this node: one to another cell makes a connection of its own.
+    pub(super) fn way_to_call(&self, node: NodeId) -> Option<Way> {
+        let table = self.read();
+        // Usually there is only one cell.
+        if !table.far.is_empty() {
+            table.want(node);
+        }
+        table.way(node)
+    }
+
+    /// A connection to `node`, if one comes up within `patience`.
+    pub(super) async fn link_soon(&self, node: NodeId, patience: Duration) -> Option<Arc<Link>> {
+        let mut changes = self.changes.subscribe();
+        let wait = async {
+            loop {
+                changes.borrow_and_update();
+                self.read().want(node);
+                let link = self.link(node);
+                if link.is_some() || !self.is_coming(node) || changes.changed().await.is_err() {
+                    return link;
+                }
+            }
+        };
+        tokio::time::timeout(patience, wait).await.ok().flatten()
+    }
+
+    /// Whether there may be a connection to `node` in a moment.
+    fn is_coming(&self, node: NodeId) -> bool {
+        let table = self.read();
+        table.dialling.contains(&node) || table.far.contains_key(&node)
+    }
+
+    /// The same as [`Peers::way`]; if a dial is under way, also one that comes up within
+    /// `patience`.
     pub(super) async fn way_soon(&self, node: NodeId, patience: Duration) -> Option<Way> {
         let mut changes = self.changes.subscribe();
         let wait = async {
@@ -83,7 +130,7 @@ impl Peers {
                 if let Some(way) = self.way(node) {
                     return Some(way);
                 }
-                if !self.read().dialling.contains(&node) || changes.changed().await.is_err() {
+                if !self.is_coming(node) || changes.changed().await.is_err() {
                     return None;
                 }
             }
@@ -96,8 +143,45 @@ impl Peers {
         self.changes.subscribe()
     }
 
-    pub(super) fn connected(&self) -> Vec<NodeId> {
-        self.read().peers.keys().copied().collect()
+    /// Those of this node's cell.
+    pub(super) fn near(&self) -> Vec<NodeId> {
+        self.read().peers.iter().filter(|(_, peer)| peer.near).map(|(node, _)| *node).collect()
+    }
+
+    /// Those of other cells.
+    pub(super) fn connected_far(&self) -> BTreeSet<NodeId> {
+        self.read().peers.iter().filter(|(_, peer)| !peer.near).map(|(node, _)| *node).collect()
+    }
+
+    /// Those with which records are exchanged, each with whether it is of this node's cell.
+    pub(super) fn for_records(&self) -> BTreeSet<(NodeId, bool)> {
+        let table = self.read();
+        let all = table.peers.iter().map(|(node, peer)| (*node, peer.near));
+        all.filter(|(node, near)| *near || table.envoys.contains(node)).collect()
+    }
+
+    /// The nodes of other cells that somebody wanted to call since this was last asked.
+    pub(super) fn take_called(&self) -> Vec<NodeId> {
+        let table = self.read();
+        let called = table.far.iter().filter(|(_, called)| called.swap(false, Ordering::Relaxed));
+        called.map(|(node, _)| *node).collect()
+    }
+
+    /// These are the nodes of other cells; with these of them records are exchanged.
+    pub(super) fn set_far(&self, far: &BTreeSet<NodeId>, envoys: &BTreeSet<NodeId>) {
+        let table = self.read();
+        if table.far.keys().eq(far) && table.envoys == *envoys {
+            return;
+        }
+        drop(table);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.far.retain(|node, _| far.contains(node));
+        for node in far {
+            table.far.entry(*node).or_default();
+        }
+        table.envoys.clone_from(envoys);
+        drop(table);
+        self.changed();
     }
 
     /// The connected node that gossip knows under this address.
@@ -124,8 +208,11 @@ impl Peers {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         match peer {
             Some(peer) => {
+                match peer.near {
+                    true => drop(table.gossip.insert(synthetic(node), node)),
+                    false => drop(table.gossip.remove(&synthetic(node))),
+                }
                 table.peers.insert(node, peer);
-                table.gossip.insert(synthetic(node), node);
             }
             None => {
                 table.peers.remove(&node);

@@ -102,8 +102,8 @@ struct Plane {
     retry_at: Time,
     /// Declarations that wait for that moment, at most [`QUEUE`].
     waiting: Vec<Input>,
-    /// The peers that the set knows of.
-    up: BTreeSet<NodeId>,
+    /// The peers that the set knows of, each with whether it is of this node's cell.
+    up: BTreeSet<(NodeId, bool)>,
     shown: watch::Sender<Arc<Records>>,
     /// How many refusals were told in the log, since when.
     warned: (Time, usize),
@@ -221,12 +221,15 @@ impl Plane {
     /// Tells the set who came and who went.
     fn note_peers(&mut self, now: Time, out: &mut Vec<Output>) {
         let Some(set) = self.set.as_mut() else { return };
-        let connected: BTreeSet<NodeId> = self.peers.connected().into_iter().collect();
-        for gone in self.up.difference(&connected) {
+        let connected = self.peers.for_records();
+        for (gone, _) in self.up.difference(&connected) {
             set.peer_down(*gone);
         }
-        for come in connected.difference(&self.up) {
-            set.peer_up(now, *come, out);
+        for (come, near) in connected.difference(&self.up) {
+            match near {
+                true => set.peer_up(now, *come, out),
+                false => set.envoy_up(now, *come, out),
+            }
         }
         self.up = connected;
     }

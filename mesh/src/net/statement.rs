@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wattle_contracts::id::{ComponentId, Digest};
-use wattle_contracts::record::{Hlc, Labels};
+pub use wattle_contracts::record::Declaration;
+use wattle_contracts::record::Labels;
 
 use crate::core::membership::{LEFT, reach};
 
@@ -31,16 +32,6 @@ pub struct Runs {
     pub artifacts: Vec<Digest>,
     /// What it should run and can't.
     pub failing: BTreeMap<ComponentId, Failure>,
-}
-
-/// One of the declarations that a component or provider has had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Declaration {
-    /// The version of its app's record.
-    pub app: Hlc,
-    /// A hash over the versions of the configuration values that are records of their own; 0
-    /// where there is none.
-    pub config: u64,
 }
 
 /// Why something can't be run.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use wattle_contracts::id::NodeId;
+use wattle_contracts::id::{CellName, NodeId};
 
 use super::statement::{About, Load, Runs};
 pub use crate::core::membership::Standing;
@@ -49,6 +49,13 @@ pub struct NodeView {
     pub id: NodeId,
     /// Whether it is this node itself.
     pub is_self: bool,
+    /// The cell that it is in.
+    pub cell: CellName,
+    /// Whether most of what is known of it was told by the summary of its cell, which is another
+    /// one than this node's.
+    pub told: bool,
+    /// Whether it is an ambassador of its cell.
+    pub ambassador: bool,
     /// How it is, as far as this node can tell.
     pub standing: Standing,
     /// Whether this node has a connection to it now.
@@ -92,6 +99,8 @@ pub enum FoundBy {
     Peer,
     /// It knocked.
     Knocked,
+    /// By the summary of its cell.
+    Summary,
 }
 
 impl FoundBy {
@@ -105,6 +114,7 @@ impl FoundBy {
             FoundBy::Remembered => "remembered",
             FoundBy::Peer => "peer",
             FoundBy::Knocked => "knocked",
+            FoundBy::Summary => "summary",
         }
     }
 }

@@ -9,7 +9,7 @@ use libp2p::core::muxing::StreamMuxerExt as _;
 use libp2p::core::transport::{DialOpts, PortUse, Transport as _};
 use libp2p::identity::Keypair;
 use libp2p::quic;
-use wattle_contracts::id::{MeshId, NodeId};
+use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
 use wattle_contracts::wire::{self, Hello, Verdict};
@@ -75,7 +75,7 @@ impl Raw {
 }
 
 pub fn hello(mesh: MeshId, paper: Paper) -> Hello {
-    Hello { version: wire::VERSION, mesh, paper }
+    Hello { version: wire::VERSION, mesh, paper, cell: CellName::default() }
 }
 
 pub async fn say<T: serde::Serialize>(stream: &mut quic::Stream, message: &T) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{
-    AppName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey, Subject,
+    AppName, CellName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey, Subject,
 };
 use wattle_contracts::message::Group;
 use wattle_contracts::record::{HttpRoute, Labels, LinkOptions};
@@ -57,6 +57,13 @@ pub(crate) struct NodeInfo {
     /// Whether it is the node that answers.
     #[serde(rename = "self")]
     pub(crate) is_self: bool,
+    /// The cell that it is in.
+    pub(crate) cell: CellName,
+    /// Whether it is told of by the summary of its cell, another one than that of the node that
+    /// answers.
+    pub(crate) told: bool,
+    /// Whether it is an ambassador of its cell.
+    pub(crate) ambassador: bool,
     /// `alive`, `suspect`, `unreachable` or `left`.
     pub(crate) standing: String,
     pub(crate) connected: bool,

@@ -20,14 +20,16 @@ impl Nodes {
             return print_json(&reply);
         }
         let rows: Vec<_> = reply.nodes.iter().map(row).collect();
-        let header = ["NODE", "STANDING", "RTT", "LABELS", "RUNS", "HTTP", "ADDRESS"];
+        let header = ["NODE", "CELL", "STANDING", "RTT", "LABELS", "RUNS", "HTTP", "ADDRESS"];
         print(&format!("{}\n{}{}", reply.mesh, table(header, &rows), reach(&reply)))
     }
 }
 
 /// Who reaches whom, and where others see something else than this node, unless all is well.
 fn reach(reply: &NodesReply) -> String {
-    let members = || reply.nodes.iter().filter(|node| node.standing != "left");
+    let own = reply.nodes.iter().find(|node| node.is_self).map(|node| &node.cell);
+    let is_near = |node: &&NodeInfo| Some(&node.cell) == own;
+    let members = || reply.nodes.iter().filter(|n| n.standing != "left").filter(is_near);
     let whole = members().all(|from| {
         let reaches = |to: &NodeInfo| from.sees.get(&to.id).is_some_and(|seen| seen == "direct");
         from.sees.is_empty() || members().all(|to| to.id == from.id || reaches(to))
@@ -48,9 +50,10 @@ fn reach(reply: &NodesReply) -> String {
     text
 }
 
-fn row(node: &NodeInfo) -> [String; 7] {
+fn row(node: &NodeInfo) -> [String; 8] {
     let standing = match (&node.via, node.connected) {
         _ if node.is_self => "this node".to_string(),
+        (None, false) if node.told => format!("{} (by its cell's summary)", node.standing),
         (Some(via), _) => format!("{} (via {})", node.standing, via.short()),
         _ if node.one_way => format!("{} (it does not hear this node)", node.standing),
         (None, true) => node.standing.clone(),
@@ -64,6 +67,10 @@ fn row(node: &NodeInfo) -> [String; 7] {
     let dash = |text: String| if text.is_empty() { "-".to_string() } else { text };
     [
         node.id.to_string(),
+        match node.ambassador {
+            true => format!("{} (ambassador)", node.cell),
+            false => node.cell.to_string(),
+        },
         standing,
         rtt,
         labels(&node.labels),

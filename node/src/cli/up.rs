@@ -44,7 +44,7 @@ pub(super) struct Up {
     /// Where nodes on this machine find each other; `off` for nowhere.
     #[arg(long, value_name = "FOLDER")]
     host_directory: Option<PathBuf>,
-    /// A label that apps can ask for. Repeatable.
+    /// A label that apps can ask for. Repeatable. The label `cell` names the node's cell.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
     /// The public key of a publisher whose components may run here. Repeatable.

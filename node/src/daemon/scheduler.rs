@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
 use wattle_contracts::record::{ComponentSpec, RecordKey};
-use wattle_mesh::net::{Failure, Load, Mesh, Runs};
+use wattle_mesh::net::{Failure, Load, Mesh, NodeView, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
 use super::node::{INSTANCES, Node, resident_memory};
@@ -295,17 +295,22 @@ async fn fetch(
     // holds what.
     let records = mesh.records();
     let writer = records.get(&RecordKey::App(id.app.clone())).map(|record| record.version.writer);
+    let holds = |other: &&NodeView| {
+        // Of those in other cells it is only known what they run.
+        let runs = other.told && other.runs.components.contains_key(id);
+        Some(other.id) == writer || runs || other.runs.artifacts.contains(&digest)
+    };
     let mut holders: Vec<_> = view
         .nodes
         .values()
         .filter(|other| !other.is_self && other.is_reachable())
-        .filter(|other| Some(other.id) == writer || other.runs.artifacts.contains(&digest))
-        .map(|other| (other.via.is_some(), other.id))
+        .filter(holds)
+        .map(|other| (!other.connected, other.via.is_some(), other.id))
         .collect();
-    // Through another node only if nobody else has it.
+    // From another cell, or through another node, only if nobody else has it.
     holders.sort_unstable();
     let mut why = format!("no node that can be reached holds {digest}");
-    for (_, holder) in holders {
+    for (.., holder) in holders {
         match fetch_from(node, mesh, holder, digest).await {
             Ok(()) => return Ok(()),
             Err(error) => why = error,

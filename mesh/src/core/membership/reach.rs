@@ -75,6 +75,11 @@ impl Report {
         Self { seen: seen.map(|(node, seen)| (short(node), seen)).collect() }
     }
 
+    /// Says nothing of `node`.
+    pub fn forget(&mut self, node: NodeId) {
+        self.seen.remove(&short(node));
+    }
+
     /// How it says that `node` is seen, if it speaks of it.
     pub fn of(&self, node: NodeId) -> Option<Seen> {
         self.seen.get(&short(node)).copied()
@@ -86,6 +91,12 @@ impl Report {
             Seen::Direct { rtt_millis } => Some(Duration::from_millis(rtt_millis.into())),
             _ => None,
         }
+    }
+
+    /// The nodes that it says are connected, as it names them ([`short`]).
+    pub fn connected(&self) -> impl Iterator<Item = u64> + '_ {
+        let direct = self.seen.iter().filter(|(_, seen)| matches!(seen, Seen::Direct { .. }));
+        direct.map(|(node, _)| *node)
     }
 
     /// Whether both say the same but for how fast.
@@ -102,7 +113,8 @@ impl Report {
     }
 }
 
-fn short(node: NodeId) -> u64 {
+/// What a report calls a node.
+pub fn short(node: NodeId) -> u64 {
     node.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 

@@ -276,7 +276,7 @@ impl Records {
 
     /// Asks for records, except those that were asked for just now and those that would only be
     /// held back.
-    fn want(
+    pub(super) fn want(
         &mut self,
         now: Time,
         wall: UnixMillis,

@@ -41,6 +41,9 @@ impl Records {
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
+        let (summaries, news): (Vec<ElementId>, Vec<ElementId>) =
+            news.iter().copied().partition(|id| self.is_summary(id));
+        self.offer(&summaries, from, rng, out);
         if news.is_empty() {
             return;
         }
@@ -60,7 +63,7 @@ impl Records {
             true => TOLD_AFTER_A_CUT,
         };
         let wait = if self.is_settled() { Duration::ZERO } else { GATHER };
-        self.rumours.hear(now, news, times, wait);
+        self.rumours.hear(now, &news, times, wait);
         self.tell(now, from, rng, out);
     }
 
@@ -72,13 +75,17 @@ impl Records {
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
+        // As many of other cells as of this one.
         let mut peers = sample(&self.peers, except, rumours::BURST as usize, rng);
-        if peers.is_empty() {
+        let mut envoys = sample(&self.envoys, except, rumours::BURST as usize, rng);
+        let most = peers.len().max(envoys.len());
+        if most == 0 {
             return self.rumours.hush();
         }
-        let (count, told) = self.rumours.tell(now, peers.len());
+        let (count, told) = self.rumours.tell(now, most);
         peers.truncate(count as usize);
-        for to in peers {
+        envoys.truncate(count as usize);
+        for to in peers.into_iter().chain(envoys) {
             self.send(to, told.iter().copied(), out);
         }
     }

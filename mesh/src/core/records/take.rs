@@ -136,6 +136,9 @@ impl Records {
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
         let (key, version) = (record.key.clone(), record.version);
+        if record.is_hearsay() {
+            return Ok(Vec::new());
+        }
         let size = set::size(&record).map_err(RecordError::from)?;
         if size > set::MAX_LOST_BYTES {
             return Err(Refusal::LostTooLarge { key, size });

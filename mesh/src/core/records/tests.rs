@@ -1,3 +1,4 @@
+mod cells;
 mod heal;
 mod history;
 mod neighbours;

@@ -155,6 +155,12 @@ impl Entry {
         self.next = self.next.min(first);
     }
 
+    pub(super) fn need(&mut self, now: Time) {
+        if self.failures == 0 {
+            self.next = self.next.min(now);
+        }
+    }
+
     pub(super) fn reset(&mut self, next: Time) {
         self.failures = 0;
         self.next = next;

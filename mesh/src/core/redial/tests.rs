@@ -149,6 +149,31 @@ fn a_flood_of_hearsay_does_not_drive_out_what_a_person_said() {
     assert!(redial.found_by(&Target::Address(last)).is_some());
 }
 
+#[test]
+fn who_is_left_alone_is_remembered_and_not_dialled_until_it_is_needed() {
+    let mut redial = redial();
+    redial.hint(at(0), Target::Address("door".into()), [], Source::Flag);
+    assert_eq!(redial.due(at(0), &mut rng()).len(), 1);
+    // The address leads to the same node.
+    redial.answered(at(1), "door", node(9));
+    redial.connected(at(1), node(9), Some("door".into()));
+    redial.rest(BTreeSet::from([node(9)]));
+    redial.disconnected(at(2), node(9), &mut rng());
+    assert!(redial.due(at(60_000), &mut rng()).is_empty());
+    assert_eq!(redial.wake_at(), Time::NEVER);
+    assert_eq!(redial.to_remember().count(), 1);
+    redial.rest(BTreeSet::new());
+    redial.need(at(60_000), node(9));
+    let dialled: Vec<Target> =
+        redial.due(at(60_000), &mut rng()).into_iter().map(|dial| dial.target).collect();
+    assert!(dialled.contains(&Target::Node(node(9))));
+    // What has just failed waits, however much it is needed.
+    redial.failed(at(60_001), &Target::Node(node(9)), &mut rng());
+    redial.need(at(60_002), node(9));
+    let again = redial.due(at(60_002), &mut rng());
+    assert!(!again.iter().any(|dial| dial.target == Target::Node(node(9))));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

@@ -8,20 +8,26 @@ use libp2p::Multiaddr;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 
+use wattle_contracts::record::{CellMember, Summary};
+
+use super::cells::told;
 use super::dialling::Dialling;
+use crate::core::cells::Near;
 use crate::core::membership::probe::{Member, Probed};
 use crate::core::membership::reach::Report;
 use crate::core::membership::{Change, Config, Evidence, Membership, Node, Standing};
 use crate::core::time::Time;
+use crate::net::cells::Met;
 use crate::net::gossip::Heard;
 use crate::net::metrics::Metrics;
-use crate::net::statement::{AboutFact, Topic};
+use crate::net::statement::{AboutFact, Runs, Topic};
 use crate::net::view::{FoundBy, NodeView, View};
 
 /// Membership, and the view that was last made of it.
 #[derive(Debug)]
 pub(super) struct Census {
     me: NodeId,
+    met: Arc<Met>,
     membership: Membership,
     metrics: Arc<Metrics>,
     /// What the facts say, decoded once.
@@ -32,12 +38,13 @@ pub(super) struct Census {
 impl Census {
     pub(super) fn new(
         me: NodeId,
+        met: Arc<Met>,
         now: Time,
         metrics: Arc<Metrics>,
         remembered: impl IntoIterator<Item = NodeId>,
     ) -> Self {
         let membership = Membership::new(me, Config::default(), now, remembered);
-        Self { me, membership, metrics, statements: BTreeMap::new(), changed: true }
+        Self { me, met, membership, metrics, statements: BTreeMap::new(), changed: true }
     }
 
     pub(super) fn connected(&mut self, now: Time, node: NodeId) {
@@ -93,9 +100,50 @@ impl Census {
         self.changed = true;
     }
 
-    /// The nodes to keep an eye on.
+    /// Whether it can be talked to over its connection.
+    pub(super) fn answers(&self, node: NodeId) -> bool {
+        self.membership.node(node).is_some_and(Node::answers)
+    }
+
+    /// The other live nodes of this node's cell.
+    pub(super) fn near(&self, usable: impl Fn(NodeId) -> bool) -> Vec<Near> {
+        let others = self.membership.nodes().filter(|node| node.id() != self.me);
+        let live = others.filter(|node| node.standing() == Standing::Alive);
+        let near = live.filter(|node| self.met.is_near(node.id()));
+        near.map(|node| Near {
+            node: node.id(),
+            linked: usable(node.id()),
+            report: node.report().cloned(),
+        })
+        .collect()
+    }
+
+    /// What there is to say of this node's cell.
+    pub(super) fn summary(&self, own_addresses: &[Multiaddr]) -> Summary {
+        let is_there = |node: &&Node| {
+            let standing = node.standing();
+            matches!(standing, Standing::Alive | Standing::Suspect) && self.met.is_near(node.id())
+        };
+        let member = |node: &Node| {
+            let about = self.statements.get(&node.id());
+            let runs: Option<Runs> = node.statement(Topic::Runs.name());
+            CellMember {
+                node: node.id(),
+                addresses: match node.id() == self.me {
+                    true => told(own_addresses.to_vec()),
+                    false => told(self.says_reached_at(node.id())),
+                },
+                labels: about.map(|about| about.about.labels.clone()).unwrap_or_default(),
+                serves: runs.map(|runs| runs.components).unwrap_or_default(),
+            }
+        };
+        Summary { members: self.membership.nodes().filter(is_there).map(member).collect() }
+    }
+
+    /// The nodes to keep an eye on: those of this cell, and those with a connection.
     pub(super) fn members(&self) -> Vec<Member> {
         let others = self.membership.nodes().filter(|node| node.id() != self.me);
+        let others = others.filter(|node| node.is_linked() || self.met.is_near(node.id()));
         let here = others.filter(|node| node.standing() != Standing::Left);
         here.map(|node| Member { node: node.id(), linked: node.is_linked() }).collect()
     }
@@ -109,7 +157,12 @@ impl Census {
 
     /// Who is reached from here.
     pub(super) fn report(&self, now: Time, usable: impl Fn(NodeId) -> bool) -> Report {
-        self.membership.report(now, usable)
+        let mut report = self.membership.report(now, usable);
+        let far = |node: &&Node| !node.is_linked() && !self.met.is_near(node.id());
+        for node in self.membership.nodes().filter(far) {
+            report.forget(node.id());
+        }
+        report
     }
 
     /// Through whom others are reached.
@@ -117,9 +170,10 @@ impl Census {
         self.membership.detours()
     }
 
-    /// The nodes to which there is no connection and that have not left.
+    /// The nodes to which there is no connection, although there should be one, and that have not
+    /// left.
     pub(super) fn away(&self) -> impl Iterator<Item = NodeId> {
-        self.membership.away()
+        self.membership.away().filter(|node| self.met.is_near(*node))
     }
 
     /// The neighbours of `node` that are this node's, too, the nearest first.
@@ -162,7 +216,7 @@ impl Census {
             return None;
         }
         let mut detours = self.membership.detours();
-        let own_report = Arc::new(self.membership.report(now, &connected));
+        let own_report = Arc::new(self.report(now, &connected));
         let view_of = |node: &Node| {
             let id = node.id();
             let is_self = id == self.me;
@@ -171,6 +225,9 @@ impl Census {
             let view = NodeView {
                 id,
                 is_self,
+                cell: self.met.own().clone(),
+                told: false,
+                ambassador: false,
                 standing: node.standing(),
                 connected: !is_self && connected(id),
                 via,

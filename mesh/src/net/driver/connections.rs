@@ -41,6 +41,8 @@ pub(super) enum StreamEnd {
 pub(super) struct Standing {
     pub(super) node: NodeId,
     pub(super) peer: PeerId,
+    /// Whether it is to a node of this one's cell.
+    pub(super) near: bool,
     pub(super) dialler: NodeId,
     /// Where the peer is seen.
     pub(super) remote: Multiaddr,
@@ -65,7 +67,7 @@ impl Standing {
             return None;
         }
         let link = self.link.clone().filter(|link| link.is_open())?;
-        Some(Peer { link, control: self.control.clone()? })
+        Some(Peer { link, control: self.control.clone()?, near: self.near })
     }
 }
 
@@ -166,6 +168,22 @@ impl Connections {
             }
         }
         due
+    }
+
+    /// The connections to nodes of other cells that `me` has made, and nobody needs any more. What
+    /// the other side has made, it closes.
+    pub(super) fn unwanted(
+        &self,
+        me: NodeId,
+        now: Time,
+        grace: Duration,
+        wanted: impl Fn(NodeId) -> bool,
+    ) -> Vec<ConnectionId> {
+        let is_unwanted = |(_, one): &(&ConnectionId, &Standing)| {
+            let is_old = now >= one.since.plus(grace);
+            !one.near && one.dialler == me && is_old && one.is_idle() && !wanted(one.node)
+        };
+        self.standing.iter().filter(is_unwanted).map(|(id, _)| *id).collect()
     }
 
     /// The peer of these connections is about to close them.

@@ -1,6 +1,6 @@
 //! Attempts to connect: whom and when is decided by [`Redial`], how is done here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
@@ -55,6 +55,16 @@ impl Dialling {
         let addresses = addresses.iter().filter_map(canonical).map(|address| address.to_string());
         self.news = true;
         self.redial.hint(now, target, addresses, source);
+    }
+
+    /// Leaves exactly these nodes alone.
+    pub(super) fn rest(&mut self, nodes: BTreeSet<NodeId>) {
+        self.redial.rest(nodes);
+    }
+
+    /// A connection to `node` is needed now.
+    pub(super) fn need(&mut self, now: Time, node: NodeId) {
+        self.redial.need(now, node);
     }
 
     /// Begins to look up the addresses of what is due. Gives back the nodes that will be dialled.

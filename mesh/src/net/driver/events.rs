@@ -118,6 +118,7 @@ impl Driver {
         let connection = Standing {
             node,
             peer,
+            near: self.met.is_near(node),
             dialler: if dialled.is_some() { self.node } else { node },
             remote: endpoint.get_remote_address().clone(),
             since: now,
@@ -173,9 +174,13 @@ impl Driver {
             Kind::Control if connection.control.is_none() => {
                 let (queue, messages) = mpsc::channel(control::QUEUE);
                 connection.control = Some(queue);
+                let near = connection.near;
                 let inbound = self.inbound.clone();
                 self.streams.spawn(async move {
-                    StreamEnd::Control(id, control::run(node, stream, messages, inbound).await)
+                    StreamEnd::Control(
+                        id,
+                        control::run(node, near, stream, messages, inbound).await,
+                    )
                 });
             }
             Kind::Calls if connection.link.is_none() => {
@@ -204,8 +209,10 @@ impl Driver {
             self.peers.set_dialling(node, false);
         }
         if is_connected && !was_connected {
-            self.tell_peer(node);
-            let _ = self.says.try_send(Say::Greet(node));
+            if self.met.is_near(node) {
+                self.tell_peer(node);
+                let _ = self.says.try_send(Say::Greet(node));
+            }
             self.census.touch();
             self.publish();
         }

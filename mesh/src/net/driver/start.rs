@@ -12,6 +12,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::cells::Abroad;
 use super::census::Census;
 use super::connections::Connections;
 use super::dialling::Dialling;
@@ -25,6 +26,7 @@ use crate::net::admission::Door;
 use crate::net::artifact::Onward;
 use crate::net::behaviour::Behaviour;
 use crate::net::calls::LinkConfig;
+use crate::net::cells::Met;
 use crate::net::config::{HostDirectory, MeshConfig};
 use crate::net::control::Inbound;
 use crate::net::discovery::{self, HostFiles, PeersFile, canonical};
@@ -69,6 +71,7 @@ pub(in crate::net) async fn start(
     }
     let metrics = Arc::new(Metrics::default());
     let peers = Arc::new(Peers::new(metrics.clone()));
+    let met = Arc::new(Met::new(config.cell()?));
     let relays = Arc::new(Relays::new(node, &peers, &metrics));
     let host = host_files(&config)?;
     let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
@@ -94,7 +97,7 @@ pub(in crate::net) async fn start(
     let about = Arc::new(about);
     let mut driver = Driver {
         node,
-        swarm: swarm(&config, &metrics)?,
+        swarm: swarm(&config, &met, &metrics)?,
         started: Instant::now(),
         rng: SmallRng::from_os_rng(),
         peers: peers.clone(),
@@ -104,7 +107,13 @@ pub(in crate::net) async fn start(
         inbound,
         connections: Connections::default(),
         dialling: Dialling::new(node),
-        census: Census::new(node, Time::ZERO, metrics.clone(), known.iter().map(|(n, _)| *n)),
+        census: Census::new(
+            node,
+            met.clone(),
+            Time::ZERO,
+            metrics.clone(),
+            known.iter().map(|(n, _)| *n),
+        ),
         streams: JoinSet::new(),
         says,
         speaker: speaker.clone(),
@@ -116,6 +125,8 @@ pub(in crate::net) async fn start(
         told: Time::ZERO,
         probing: Probing::new(config.timing.ping),
         introducing: Introducing::default(),
+        abroad: Abroad::new(node, met.own().clone()),
+        met,
         config,
     };
     driver.listen().await?;
@@ -124,8 +135,10 @@ pub(in crate::net) async fn start(
     let config = &driver.config;
     let (records, puts) =
         records::start(config, store, peers.clone(), metrics.clone(), records_inbox).await?;
+    driver.abroad.attach(records.clone(), puts.clone());
+    let met = driver.met.clone();
     let gossip =
-        Gossip::new(config, peers.clone(), metrics.clone(), gossip_inbox, said_here, heard_in);
+        Gossip::new(config, met, peers.clone(), metrics.clone(), gossip_inbox, said_here, heard_in);
     let chitchat = gossip.start().await?;
     tokio::spawn(gossip.run(chitchat));
     if let Some(files) = host {
@@ -175,11 +188,16 @@ fn host_files(config: &MeshConfig) -> Result<Option<HostFiles>, MeshError> {
     }
 }
 
-fn swarm(config: &MeshConfig, metrics: &Arc<Metrics>) -> Result<Swarm<Behaviour>, MeshError> {
+fn swarm(
+    config: &MeshConfig,
+    met: &Arc<Met>,
+    metrics: &Arc<Metrics>,
+) -> Result<Swarm<Behaviour>, MeshError> {
     let keypair = transport::keypair(&config.key)?;
     let door = Door {
         mesh: config.mesh(),
         paper: config.paper.clone(),
+        met: met.clone(),
         clock: config.clock,
         timeout: config.timing.admission,
         metrics: metrics.clone(),

@@ -61,16 +61,19 @@ impl Driver {
         if fact.topic != Topic::Left.name() {
             return tracing::debug!(peer = %from, "a goodbye that is none");
         }
+        if node != from && !(self.met.is_near(node) && self.met.is_near(from)) {
+            return tracing::debug!(peer = %from, "a goodbye of another cell");
+        }
         let news = self.census.fact(now, fact.clone());
         if node == from {
             tracing::info!(%node, "a node leaves");
             self.census.goodbye(now, from);
             self.close_soon(|_, node| node == from);
         }
-        if news {
+        if news && self.met.is_near(node) {
             // Those whom it told itself need not be told again.
             for peer in self.census.not_linked_to(node) {
-                if peer != from {
+                if peer != from && self.met.is_near(peer) {
                     self.peers.tell(peer, Control::Goodbye(Box::new(fact.clone())));
                 }
             }

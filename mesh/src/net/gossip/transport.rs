@@ -12,6 +12,7 @@ use wattle_contracts::control::Control;
 use wattle_contracts::id::{Digest, NodeId};
 
 use super::check::Gate;
+use crate::net::cells::Met;
 use crate::net::metrics::Metrics;
 use crate::net::peers::Peers;
 
@@ -36,6 +37,7 @@ type Inbox = mpsc::Receiver<(NodeId, Vec<u8>)>;
 #[derive(Clone)]
 pub(super) struct Carrier {
     peers: Arc<Peers>,
+    met: Arc<Met>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     inbox: Arc<Mutex<Inbox>>,
@@ -45,16 +47,17 @@ pub(super) struct Carrier {
 impl Carrier {
     pub(super) fn new(
         peers: Arc<Peers>,
+        met: Arc<Met>,
         gate: Arc<Gate>,
         metrics: Arc<Metrics>,
         inbox: Inbox,
     ) -> Self {
         let (inbox, turn) = (Arc::new(Mutex::new(inbox)), Arc::default());
-        Self { peers, gate, metrics, inbox, turn }
+        Self { peers, met, gate, metrics, inbox, turn }
     }
 
     pub(super) fn connected(&self) -> Vec<NodeId> {
-        self.peers.connected()
+        self.peers.near()
     }
 
     /// Who gets a message for `to`. chitchat also picks nodes that this one has no connection
@@ -68,7 +71,7 @@ impl Carrier {
     }
 
     fn next_in_turn(&self) -> Option<NodeId> {
-        let connected = self.peers.connected();
+        let connected = self.peers.near();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         connected.get(turn.checked_rem(connected.len())?).copied()
     }
@@ -103,7 +106,9 @@ impl Socket for Carrier {
                 // The mesh is going; chitchat is stopped by whoever started it.
                 return std::future::pending().await;
             };
-            let message = self.gate.check(&bytes).and_then(|()| {
+            let near =
+                self.met.is_near(from).then_some(()).ok_or("it is of another cell".to_owned());
+            let message = near.and_then(|()| self.gate.check(&bytes)).and_then(|()| {
                 ChitchatMessage::deserialize(&mut bytes.as_slice())
                     .map_err(|error| format!("{error:#}"))
             });

@@ -22,12 +22,17 @@ pub(super) fn nodes(node: &Node) -> Option<NodesReply> {
 
 /// Where others see a node otherwise than `me`.
 fn differences(view: &View, me: NodeId) -> Vec<Difference> {
-    let Some(mine) = view.node(me).and_then(|node| node.sees.as_ref()) else { return Vec::new() };
+    let Some(own) = view.node(me) else { return Vec::new() };
+    let (Some(mine), cell) = (own.sees.as_ref(), &own.cell) else { return Vec::new() };
     let others = view.alive().filter(|node| !node.is_self);
     let reports = others.filter_map(|other| Some((other.id, other.sees.as_ref()?)));
     reports
         .flat_map(|(by, report)| {
             view.nodes.keys().filter(move |of| **of != by).filter_map(move |of| {
+                // Of another cell, most see nothing by themselves.
+                if [by, *of].iter().any(|id| view.node(*id).is_none_or(|n| n.cell != *cell)) {
+                    return None;
+                }
                 let (here, there) = (mine.of(*of)?, report.of(*of)?);
                 let (name_here, name_there) = (here.name().into(), there.name().into());
                 let differs = !here.is_like(there);
@@ -45,6 +50,9 @@ fn describe(node: &NodeView, view: &View) -> NodeInfo {
     NodeInfo {
         id: node.id,
         is_self: node.is_self,
+        cell: node.cell.clone(),
+        told: node.told,
+        ambassador: node.ambassador,
         standing: node.standing.name().into(),
         connected: node.connected,
         via: node.via,
@@ -166,6 +174,10 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("records_ignored", mesh.records_ignored),
         ("records_lost", mesh.records_lost),
         ("records_damaged", mesh.records_damaged),
+        ("ambassador_terms", mesh.ambassador_terms),
+        ("summaries_written", mesh.summaries_written),
+        ("cell_bytes_sent", mesh.cell_bytes_sent),
+        ("cell_bytes_received", mesh.cell_bytes_received),
         ("artifacts_served", mesh.artifacts_served),
         ("artifacts_fetched", mesh.artifacts_fetched),
         ("artifacts_relayed", mesh.artifacts_relayed),
@@ -183,6 +195,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use wattle_contracts::id::CellName;
     use wattle_contracts::key::SigningKey;
     use wattle_contracts::record::{Hlc, Record, RecordBody, RecordKey};
     use wattle_mesh::net::{About, Failure, FoundBy, Load, Runs, Standing};
@@ -204,6 +217,9 @@ mod tests {
         let node = NodeView {
             id: NodeId::from_bytes([1; 32]),
             is_self: false,
+            cell: CellName::default(),
+            told: false,
+            ambassador: false,
             standing: Standing::Alive,
             connected: true,
             via: None,

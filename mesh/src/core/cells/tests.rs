@@ -1,0 +1,387 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wattle_contracts::id::Digest;
+
+use super::author::{Author, Current, GAP, REFRESH};
+use super::*;
+use crate::core::membership::reach::Seen;
+
+const WALL: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn at(millis: u64) -> Time {
+    Time::since_start(Duration::from_millis(millis))
+}
+
+fn node(cell: usize, number: usize) -> NodeId {
+    NodeId::from_bytes(*Digest::of(format!("{cell}/{number}").as_bytes()).as_bytes())
+}
+
+fn cell(number: usize) -> CellName {
+    format!("cell-{number}").parse().unwrap()
+}
+
+fn summary(nodes: impl IntoIterator<Item = NodeId>) -> Summary {
+    let member = |node| CellMember {
+        node,
+        addresses: vec!["/ip4/10.0.0.1/udp/4747/quic-v1".into()],
+        labels: BTreeMap::new(),
+        serves: BTreeMap::new(),
+    };
+    Summary { members: nodes.into_iter().map(member).collect() }
+}
+
+/// Cells of nodes that see each other as they are, and connections between the cells that come up
+/// as soon as one side wants them, where they can.
+struct World {
+    /// The live nodes, by cell.
+    live: Vec<BTreeSet<NodeId>>,
+    nodes: BTreeMap<NodeId, Cells>,
+    links: BTreeSet<(NodeId, NodeId)>,
+}
+
+fn pair(one: NodeId, other: NodeId) -> (NodeId, NodeId) {
+    (one.min(other), one.max(other))
+}
+
+impl World {
+    fn new(sizes: &[usize]) -> Self {
+        let live: Vec<BTreeSet<NodeId>> = sizes
+            .iter()
+            .enumerate()
+            .map(|(cell, size)| (0..*size).map(|number| node(cell, number)).collect())
+            .collect();
+        let all = live.iter().enumerate();
+        let nodes = all.flat_map(|(number, nodes)| {
+            nodes
+                .iter()
+                .map(move |node| (*node, Cells::new(*node, cell(number), Config::default())))
+        });
+        let mut world = Self { nodes: nodes.collect(), live, links: BTreeSet::new() };
+        world.write_summaries();
+        world
+    }
+
+    fn write_summaries(&mut self) {
+        let summaries: Vec<(CellName, Summary)> = self
+            .live
+            .iter()
+            .enumerate()
+            .map(|(number, nodes)| (cell(number), summary(nodes.iter().copied())))
+            .collect();
+        for cells in self.nodes.values_mut() {
+            cells.hear(summaries.iter().map(|(cell, summary)| (cell, WALL, summary)));
+        }
+    }
+
+    fn kill(&mut self, dead: NodeId) {
+        for nodes in &mut self.live {
+            nodes.remove(&dead);
+        }
+        self.nodes.remove(&dead);
+        self.links.retain(|(one, other)| *one != dead && *other != dead);
+    }
+
+    fn far_of(&self, of: NodeId) -> BTreeSet<NodeId> {
+        let ends = self.links.iter().filter_map(|(one, other)| match of {
+            _ if *one == of => Some(*other),
+            _ if *other == of => Some(*one),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    fn plan(&mut self, now: Time, of: NodeId) -> Plan {
+        let mine = self.live.iter().find(|nodes| nodes.contains(&of)).unwrap().clone();
+        let near: Vec<Near> = mine
+            .iter()
+            .filter(|other| **other != of)
+            .map(|other| {
+                let far = self.far_of(*other);
+                let seen = mine.iter().chain(&far).filter(|seen| *seen != other);
+                let seen = seen.map(|seen| (*seen, Seen::Direct { rtt_millis: 1 }));
+                Near { node: *other, linked: true, report: Some(Arc::new(Report::new(seen))) }
+            })
+            .collect();
+        let linked = self.far_of(of);
+        let met = linked.iter().map(|far| {
+            let number = self.live.iter().position(|nodes| nodes.contains(far)).unwrap();
+            (*far, cell(number))
+        });
+        let met = met.collect();
+        self.nodes.get_mut(&of).unwrap().look(now, WALL, &near, &linked, &met)
+    }
+
+    fn plans(&mut self, now: Time) -> BTreeMap<NodeId, Plan> {
+        let all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        all.into_iter().map(|node| (node, self.plan(now, node))).collect()
+    }
+
+    /// Lets every node do what it plans; `can` says which connections can be made.
+    fn connect(&mut self, now: Time, can: impl Fn(NodeId, NodeId) -> bool) {
+        let plans = self.plans(now);
+        let wanted: BTreeSet<(NodeId, NodeId)> = plans
+            .iter()
+            .flat_map(|(node, plan)| plan.wanted.iter().map(|far| pair(*node, *far)))
+            .filter(|(one, other)| can(*one, *other))
+            .filter(|(one, other)| self.nodes.contains_key(one) && self.nodes.contains_key(other))
+            .collect();
+        self.links = wanted;
+    }
+
+    fn links_between(&self, one: usize, other: usize) -> usize {
+        let joins = |(a, b): &&(NodeId, NodeId)| {
+            let is_in = |number: usize, node: &NodeId| self.live[number].contains(node);
+            (is_in(one, a) && is_in(other, b)) || (is_in(one, b) && is_in(other, a))
+        };
+        self.links.iter().filter(joins).count()
+    }
+}
+
+#[test]
+fn one_cell_has_no_ambassadors_and_does_nothing() {
+    let mut world = World::new(&[5]);
+    for plan in world.plans(at(0)).into_values() {
+        let nothing = Plan { is_first: plan.is_first, ..Plan::default() };
+        assert_eq!(plan, nothing);
+        assert!(!plan.is_author(false));
+    }
+}
+
+#[test]
+fn a_node_that_joins_through_another_cell_finds_its_own() {
+    // It is alone, and knows one node of another cell, which let it in.
+    let (me, door) = (node(0, 0), node(1, 0));
+    let mut cells = Cells::new(me, cell(0), Config::default());
+    let met = BTreeMap::from([(door, cell(1))]);
+    let plan = cells.look(at(0), WALL, &[], &BTreeSet::from([door]), &met);
+    assert_eq!(plan.envoys, BTreeSet::from([door]));
+    assert_eq!(plan.cells, BTreeMap::from([(cell(1), true)]));
+    assert!(plan.is_author(false));
+    // While that one does not answer it is dialled.
+    let plan = cells.look(at(1000), WALL, &[], &BTreeSet::new(), &met);
+    assert!(plan.wanted.contains(&door) && plan.resting.is_empty());
+    // And the door, which is not an ambassador, hears its records.
+    let near: Vec<Near> =
+        (1..50).map(|number| Near { node: node(1, number), linked: true, report: None }).collect();
+    let mut there = Cells::new(door, cell(1), Config::default());
+    let met = BTreeMap::from([(me, cell(0))]);
+    let plan = there.look(at(0), WALL, &near, &BTreeSet::from([me]), &met);
+    assert_eq!(plan.envoys, BTreeSet::from([me]));
+    // It is the only one that knows that there is another cell, until it says so.
+    assert!(plan.is_author(false) && plan.is_author(true) == plan.is_first);
+}
+
+#[test]
+fn who_is_called_is_dialled_and_let_go_of_later() {
+    let mut world = World::new(&[4, 4]);
+    world.connect(at(0), |_, _| true);
+    let plans = world.plans(at(1));
+    let plain = |plans: &BTreeMap<NodeId, Plan>, world: &World, number: usize| {
+        let is_plain = |node: &&NodeId| plans[*node].envoys.is_empty();
+        *world.live[number].iter().find(is_plain).unwrap()
+    };
+    let (me, target) = (plain(&plans, &world, 0), plain(&plans, &world, 1));
+    assert!(plans[&me].resting.contains(&target) && plans[&me].wanted.is_empty());
+    assert!(world.far_of(plans[&me].ways[&target]).iter().any(|far| world.live[1].contains(far)));
+    world.nodes.get_mut(&me).unwrap().called(at(2), target);
+    let plan = world.plan(at(3), me);
+    assert!(!plan.resting.contains(&target) && plan.wanted.contains(&target));
+    assert!(plan.envoys.is_empty());
+    let plan = world.plan(at(2).plus(Config::default().linger), me);
+    assert!(plan.resting.contains(&target));
+}
+
+#[test]
+fn an_old_summary_is_not_believed_and_its_nodes_are_dialled_for_ever() {
+    let mut cells = Cells::new(node(0, 0), cell(0), Config::default());
+    let told = summary([node(1, 0), node(1, 1)]);
+    cells.hear([(&cell(1), WALL, &told)].into_iter());
+    assert_eq!(cells.believed(WALL).count(), 2);
+    let late = WALL.plus(Duration::from_secs(31 * 60));
+    assert_eq!(cells.believed(late).count(), 0);
+    let plan = cells.look(at(0), late, &[], &BTreeSet::new(), &BTreeMap::new());
+    assert!(!plan.wanted.is_empty() && plan.ways.is_empty());
+    assert_eq!(plan.cells, BTreeMap::from([(cell(1), false)]));
+}
+
+#[test]
+fn a_summary_is_written_when_it_changes_or_gets_old_and_not_too_often() {
+    let (me, other) = (node(0, 0), node(0, 1));
+    let (small, large) = (summary([me]), summary([me, other]));
+    let mut author = Author::new(me, at(0));
+    let due = |author: &Author, now, wall, current: Option<(NodeId, &Summary)>, mine: &Summary| {
+        let current = current.map(|(writer, summary)| Current { writer, at: WALL, summary });
+        author.is_due(now, wall, current, mine, 500)
+    };
+    // Somebody else has said more than a node that has just started can know.
+    assert!(!due(&author, at(5_000), WALL, Some((other, &large)), &small));
+    assert!(due(&author, at(21_000), WALL, Some((other, &large)), &small));
+    assert!(!due(&author, at(0), WALL, None, &small));
+    assert!(due(&author, at(2_000), WALL, None, &small));
+    author.wrote(at(30_000));
+    assert!(!due(&author, at(31_000), WALL, Some((me, &small)), &large));
+    assert!(due(&author, at(30_000).plus(GAP), WALL, Some((me, &small)), &large));
+    // Nothing has changed.
+    assert!(!due(&author, at(90_000), WALL, Some((me, &small)), &small));
+    assert!(due(&author, at(90_000), WALL.plus(REFRESH), Some((me, &small)), &small));
+    // Another one, which sees other nodes, writes too.
+    assert!(!due(&author, at(40_000), WALL, Some((other, &large)), &small));
+    assert!(due(&author, at(60_000), WALL, Some((other, &large)), &small));
+    // Much to say takes its time.
+    let much = Current { writer: me, at: WALL, summary: &small };
+    assert!(!author.is_due(at(39_000), WALL, Some(much), &large, 10 * 1024));
+    assert!(author.is_due(at(41_000), WALL, Some(much), &large, 10 * 1024));
+}
+
+proptest! {
+    /// All compute the same: each two cells are joined by a few connections that both ends want,
+    /// and nobody else has any.
+    #[test]
+    fn cells_are_joined_by_few_connections_that_both_ends_want(
+        sizes in prop::collection::vec(1usize..12, 2..7),
+    ) {
+        let mut world = World::new(&sizes);
+        let count = Config::default().ambassadors;
+        let before = world.plans(at(0));
+        for (node, plan) in &before {
+            for far in &plan.envoys {
+                prop_assert!(before[far].envoys.contains(node), "only one end wants it");
+            }
+        }
+        world.connect(at(0), |_, _| true);
+        // What is settled stays.
+        let links = world.links.clone();
+        for step in 1..4 {
+            world.connect(at(step * 60_000), |_, _| true);
+            prop_assert_eq!(&world.links, &links);
+        }
+        for (one, size) in sizes.iter().enumerate() {
+            for (other, other_size) in sizes.iter().enumerate().take(one) {
+                let links = world.links_between(one, other);
+                prop_assert!(links >= 1 && links <= count, "{} links", links);
+                prop_assert_eq!(links == 1, *size == 1 && *other_size == 1);
+            }
+        }
+        let plans = world.plans(at(1));
+        for (number, nodes) in world.live.iter().enumerate() {
+            let with_links = nodes.iter().filter(|node| !plans[*node].envoys.is_empty()).count();
+            prop_assert!(with_links <= count);
+            let authors = nodes.iter().filter(|node| plans[*node].is_author(true)).count();
+            prop_assert_eq!(authors, 1);
+            let told: BTreeSet<_> = nodes.iter().map(|node| plans[node].ambassadors.clone()).collect();
+            prop_assert_eq!(told.len(), 1);
+            // Everybody of every other cell is reached, by at most two others.
+            for node in nodes {
+                let far = (0..sizes.len()).filter(|other| *other != number);
+                for target in far.flat_map(|other| &world.live[other]) {
+                    let linked = world.far_of(*node);
+                    if linked.contains(target) {
+                        continue;
+                    }
+                    let gate = plans[node].ways[target];
+                    prop_assert!(linked.contains(&gate) || nodes.contains(&gate));
+                    let theirs = world.live.iter().find(|nodes| nodes.contains(target)).unwrap();
+                    let last = match nodes.contains(&gate) {
+                        false => gate,
+                        true if world.far_of(gate).contains(target) => *target,
+                        true => plans[&gate].ways[target],
+                    };
+                    prop_assert!(theirs.contains(&last));
+                }
+            }
+        }
+    }
+
+    /// Whoever dies, in whatever order: those that are left join the cells again, at once by what
+    /// they see of their own cell, and the way that works is kept meanwhile.
+    #[test]
+    fn ambassadors_that_die_are_replaced(
+        sizes in prop::collection::vec(3usize..9, 2..5),
+        deaths in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+        is_ambassador in any::<bool>(),
+    ) {
+        let mut world = World::new(&sizes);
+        world.connect(at(0), |_, _| true);
+        let mut now = 0;
+        for death in deaths {
+            let plans = world.plans(at(now));
+            let may_die: Vec<NodeId> = world
+                .live
+                .iter()
+                .filter(|nodes| nodes.len() > 2)
+                .flatten()
+                .filter(|node| !is_ambassador || !plans[*node].envoys.is_empty())
+                .copied()
+                .collect();
+            let Some(dead) = may_die.get(death.index(may_die.len().max(1))) else { break };
+            world.kill(*dead);
+            for one in 0..sizes.len() {
+                for other in 0..one {
+                    prop_assert!(world.links_between(one, other) >= 1, "one death cuts no cell off");
+                }
+            }
+            // The summaries come later.
+            world.connect(at(now), |_, _| true);
+            world.write_summaries();
+            now += 3_000;
+            world.connect(at(now), |_, _| true);
+            world.connect(at(now), |_, _| true);
+            for one in 0..sizes.len() {
+                for other in 0..one {
+                    prop_assert!(world.links_between(one, other) >= 2);
+                }
+            }
+        }
+    }
+
+    /// If only one node of each of two cells can reach the other, they find each other.
+    #[test]
+    fn the_only_way_is_found_and_kept(
+        ours in 1usize..7,
+        theirs in 1usize..7,
+        pick in any::<(prop::sample::Index, prop::sample::Index)>(),
+    ) {
+        let mut world = World::new(&[ours, theirs]);
+        let (one, other) = (node(0, pick.0.index(ours)), node(1, pick.1.index(theirs)));
+        let only = pair(one, other);
+        let can = |a, b| (a, b) == only;
+        let search = Config::default().search.as_millis() as u64;
+        let mut steps = 0;
+        while world.links.is_empty() {
+            prop_assert!(steps <= ours * theirs + 2, "not found in {} steps", steps);
+            world.connect(at(steps as u64 * search), can);
+            steps += 1;
+        }
+        for later in 0..20 {
+            world.connect(at((steps + later) as u64 * search), can);
+            prop_assert_eq!(world.links.len(), 1, "lost again");
+        }
+        let plans = world.plans(at((steps + 30) as u64 * search));
+        for plan in plans.values() {
+            prop_assert!(plan.cells.values().all(|reached| *reached));
+        }
+    }
+
+    /// Nodes that see different nodes of their cell alive, as in a change, plan too much at most.
+    #[test]
+    fn a_disagreement_costs_a_few_connections_and_no_cell(
+        unseen in prop::collection::vec((0usize..8, 0usize..8), 0..8),
+    ) {
+        let sizes = [8, 8];
+        let mut world = World::new(&sizes);
+        let mut links = BTreeSet::new();
+        for number in 0..8 {
+            let me = node(0, number);
+            let near: Vec<Near> = (0..8)
+                .filter(|other| *other != number && !unseen.contains(&(number, *other)))
+                .map(|other| Near { node: node(0, other), linked: true, report: None })
+                .collect();
+            let cells = world.nodes.get_mut(&me).unwrap();
+            let plan = cells.look(at(0), WALL, &near, &BTreeSet::new(), &BTreeMap::new());
+            links.extend(plan.envoys.iter().map(|far| pair(me, *far)));
+        }
+        prop_assert!(!links.is_empty() && links.len() <= 2 + unseen.len());
+    }
+}
