@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand::Rng;
 use wattle_contracts::id::{NodeId, Subject};
 use wattle_contracts::message::Group;
-use wattle_contracts::trust::UnixMillis;
-use wattle_mesh::core::outbox::{Settled, StoredGroup, StoredMessage};
+use wattle_mesh::core::outbox::{OutboxTime, Settled, StoredGroup, StoredMessage};
 use wattle_mesh::core::records::{Stored, Write};
 
 use crate::disk::Disk as RecordDisk;
@@ -29,8 +28,8 @@ pub enum Op {
         subject: Subject,
         /// The size of its body, in bytes.
         size: usize,
-        /// When it was published.
-        published: UnixMillis,
+        /// When it was taken, by the outbox's clock.
+        taken: OutboxTime,
         /// For whom it is.
         groups: BTreeSet<Group>,
     },
@@ -163,11 +162,11 @@ impl Kept {
 
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Record(write) => self.records.write(&write),
-            Op::Keep { sequence, subject, size, published, groups } => {
+            Op::Record(write) => _ = self.records.write(&write),
+            Op::Keep { sequence, subject, size, taken, groups } => {
                 self.next = self.next.max(sequence + 1);
                 let groups = groups.into_iter().map(|group| (group, None)).collect();
-                let message = StoredMessage { sequence, subject, size, published, groups };
+                let message = StoredMessage { sequence, subject, size, taken, groups };
                 self.messages.insert(sequence, message);
             }
             Op::Settle(group, sequence, how) => self.settle(&group, sequence, &how),
@@ -210,7 +209,7 @@ mod tests {
 
     fn keep(sequence: u64) -> Vec<Op> {
         let (subject, groups) = ("a".parse().unwrap(), ["shop/g".parse().unwrap()].into());
-        vec![Op::Keep { sequence, subject, size: 1, published: UnixMillis(0), groups }]
+        vec![Op::Keep { sequence, subject, size: 1, taken: OutboxTime(0), groups }]
     }
 
     #[test]

@@ -10,7 +10,9 @@ use wattle_contracts::id::{ComponentId, ContractId, NodeId, Subject};
 use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, MessageId};
 use wattle_contracts::trust::UnixMillis;
 use wattle_mesh::core::membership::Node;
-use wattle_mesh::core::outbox::{Action, Config, Outbox, Outcome, Reach, Sending, Settled};
+use wattle_mesh::core::outbox::{
+    Action, Config, Outbox, OutboxTime, Outcome, Reach, Sending, Settled,
+};
 use wattle_mesh::core::time::Time;
 
 use super::calls::Whose;
@@ -87,15 +89,15 @@ impl Machine {
     pub(crate) fn publish(&mut self, subject: &Subject, size: usize, cx: &mut Cx<'_>) {
         let groups = self.table.subscriptions.of(subject);
         let set: BTreeSet<Group> = groups.iter().cloned().collect();
-        let taken = self.messages.outbox.publish(cx.wall, subject, size, &set);
+        let taken = self.messages.outbox.publish(outbox_time(cx.wall), subject, size, &set);
         let Ok(sequence) = taken else { return cx.happens(Happening::PublishRefused) };
         if groups.is_empty() {
             let id = MessageId { publisher: self.me, sequence };
             return cx.happens(Happening::Published { id, groups });
         }
         self.messages.sizes.insert(sequence, size);
-        let (subject, published) = (subject.clone(), cx.wall);
-        let ops = vec![Op::Keep { sequence, subject, size, published, groups: set }];
+        let (subject, taken) = (subject.clone(), outbox_time(cx.wall));
+        let ops = vec![Op::Keep { sequence, subject, size, taken, groups: set }];
         cx.out.push(Effect::Write { ops, then: Then::Kept { sequence, groups } });
     }
 
@@ -127,7 +129,7 @@ impl Machine {
         // Taken out, so that it can look at the rest of the machine.
         let empty = Outbox::new(self.settings.outbox.clone(), 0, [], []);
         let mut outbox = std::mem::replace(&mut self.messages.outbox, empty);
-        outbox.step(cx.now, cx.wall, &ReachNow(self), &mut actions);
+        outbox.step(cx.now, outbox_time(cx.wall), &ReachNow(self), &mut actions);
         let wake = outbox.wake_at(cx.now).min(cx.now.plus(TICK));
         self.messages.outbox = outbox;
         self.act_on_messages(actions, cx);
@@ -205,6 +207,8 @@ impl Machine {
             floor: sending.floor,
             subject: sending.subject.clone(),
             messages: sending.sequences.iter().map(body).collect(),
+            // Who passes one on is honest here.
+            proof: None,
         });
         if sending.node == self.me {
             return self.receive_here(sending, &component, &delivery, cx);
@@ -243,9 +247,14 @@ impl Machine {
 
     /// How many messages wait here.
     pub(crate) fn waiting_messages(&self) -> usize {
-        let status = self.messages.outbox.status(UnixMillis(0));
+        let status = self.messages.outbox.status(OutboxTime(0));
         status.iter().map(|group| group.waiting).sum()
     }
+}
+
+/// The outbox's own clock: here the wall clock, which goes on while a node is down.
+fn outbox_time(wall: UnixMillis) -> OutboxTime {
+    OutboxTime(wall.0)
 }
 
 fn header(target: &ComponentId) -> Option<CallHeader> {

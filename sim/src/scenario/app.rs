@@ -26,6 +26,7 @@ pub(super) fn declared(manifest: Manifest, nodes: &[Plan]) -> Result<App, String
             publisher: PublisherKey::from_bytes([0; 32]),
             size: 0,
             exports: Vec::new(),
+            imports: Vec::new(),
             replicas: component.replicas,
             on: component.on,
             config: component.config,
