@@ -12,7 +12,7 @@ mod raw;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use position::ManifestError;
+pub use position::{ManifestError, Text};
 
 use crate::id::{AppName, LocalName};
 use crate::record::{HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, SubscriptionSpec};

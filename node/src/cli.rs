@@ -19,6 +19,7 @@ mod output;
 mod publish;
 mod rm;
 mod sign;
+mod sim;
 mod up;
 
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ enum Verb {
     Logs(logs::LogsVerb),
     /// Shows this node's counters.
     Metrics(metrics::Metrics),
+    /// Rehearses a mesh in virtual time: its cuts, crashes and bad disks, before they happen.
+    #[command(subcommand)]
+    Sim(sim::SimVerb),
     /// Shows a mesh at work on this machine: three nodes, an app, a cut, a heal.
     Demo(demo::Demo),
 }
@@ -154,6 +158,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::History(verb) => done(verb.run().await),
             Verb::Logs(verb) => done(verb.run().await),
             Verb::Metrics(verb) => done(verb.run().await),
+            Verb::Sim(verb) => verb.run(),
             Verb::Demo(verb) => verb.run().await,
         }
     })

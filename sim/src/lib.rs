@@ -6,15 +6,28 @@
 //! cuts nodes off, kills them and starts them again. One thread, one queue of events, one seeded
 //! source of randomness: the same seed gives the same run, down to the hash of its [`trace`].
 //!
-//! For now it drives the replicated records and their clocks. Called by tests. It never opens a
-//! socket, never reads the wall clock and never sleeps.
+//! [`Lattice`] is a whole mesh, with every state machine of a node; [`World`] drives only the
+//! replicated records and their clocks, for the largest meshes and the strictest checks of them.
+//! Neither opens a socket, reads the wall clock or sleeps.
 
 pub mod cells;
 pub mod disk;
+pub mod explore;
+pub mod lattice;
+mod machine;
+pub mod mutant;
 pub mod network;
+pub mod oracle;
 pub mod queue;
+pub mod report;
 pub mod rng;
+pub mod run;
+pub mod scenario;
 pub mod trace;
 pub mod world;
 
+pub use lattice::Lattice;
+pub use machine::{Behaviour, Settings};
+pub use run::{Options, Outcome, run};
+pub use scenario::Scenario;
 pub use world::World;

@@ -33,16 +33,19 @@ impl fmt::Display for ManifestError {
 
 impl std::error::Error for ManifestError {}
 
-/// A manifest's text and name, to turn byte offsets into places.
-#[derive(Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+/// A text that a person wrote, with its name, to turn byte offsets into places: of a manifest, or
+/// of another file that is read alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// The name of its file, in errors.
+    pub file: &'a str,
+    /// All of it.
+    pub text: &'a str,
 }
 
 impl Text<'_> {
     /// Line and column, from 1, of a byte offset.
-    pub(super) fn place(&self, offset: usize) -> (usize, usize) {
+    pub fn place(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
@@ -50,7 +53,7 @@ impl Text<'_> {
     }
 
     /// An error at `span`.
-    pub(super) fn error(&self, span: Range<usize>, message: impl Into<String>) -> ManifestError {
+    pub fn error(&self, span: Range<usize>, message: impl Into<String>) -> ManifestError {
         let (line, column) = self.place(span.start);
         let excerpt = self.text.lines().nth(line - 1).unwrap_or("");
         ManifestError {

@@ -62,7 +62,7 @@ use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Hlc, Record, RecordBody, RecordError, RecordKey};
 use wattle_contracts::trust::UnixMillis;
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::time::Time;
 use rumours::Rumours;
 use set::Set;
@@ -228,6 +228,11 @@ impl Records {
             && known >= record.version
         {
             return Err(Refusal::Older { key: record.key, known });
+        }
+        // Whoever asked for it is told that it is not taken: so it must not be held back either, to
+        // come true when nobody expects it any more.
+        if let Err(why) = clock::check(wall, record.version.at) {
+            return Err(Refusal::TooFarAhead { key: record.key, why });
         }
         let news = self.accept(wall, record, out)?;
         self.spread(now, &news, None, rng, out);

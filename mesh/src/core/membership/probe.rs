@@ -237,6 +237,21 @@ impl Prober {
         self.ask_others(now, rng, out);
     }
 
+    /// When [`Prober::tick`] has something to do, as long as the members are the same and nothing
+    /// is heard or received.
+    pub fn wake_at(&self) -> Time {
+        let silent_after = self.config.silent_after;
+        let watched = self.watched.values().filter(|watch| !watch.asking);
+        let watched = watched.map(|watch| match watch.linked {
+            true => watch.next.max(watch.heard.plus(silent_after)),
+            false => watch.next,
+        });
+        let asked = self.asked.values().map(|asked| asked.indirect.unwrap_or(asked.until));
+        let asked = asked.chain(self.asked.values().map(|asked| asked.until));
+        let relayed = self.relayed.values().map(|relayed| relayed.until);
+        watched.chain(asked).chain(relayed).min().unwrap_or(Time::NEVER)
+    }
+
     fn take_over(&mut self, now: Time, members: &[Member], out: &mut Vec<Action>) {
         let again = self.config.again;
         let known: BTreeMap<NodeId, bool> =

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wattle_contracts::id::NodeId;
 
+use crate::core::time::Time;
+
 /// The topic of the facts that hold reports.
 pub const TOPIC: &str = "reach";
 
@@ -113,6 +115,37 @@ impl Report {
     }
 }
 
+/// Between two reports of who is reached.
+const REPORT: Duration = Duration::from_millis(500);
+
+/// Between two that differ in nothing but round trips.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// What a node last told the others of whom it reaches, and when it is to tell them again.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    told: Report,
+    told_at: Time,
+}
+
+impl Reporter {
+    /// Whether there was time enough since the last report to look at the next one.
+    pub fn is_due(&self, now: Time) -> bool {
+        now.since(self.told_at) >= REPORT
+    }
+
+    /// Whether the others are to be told this: soon what is new, and seldom another round trip.
+    pub fn is_news(&self, now: Time, report: &Report) -> bool {
+        let wait = now.since(self.told_at);
+        wait >= REPORT && *report != self.told && (wait >= REFRESH || !report.is_like(&self.told))
+    }
+
+    /// The others were told this.
+    pub fn told(&mut self, now: Time, report: Report) {
+        (self.told, self.told_at) = (report, now);
+    }
+}
+
 /// What a report calls a node.
 pub fn short(node: NodeId) -> u64 {
     node.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
@@ -138,6 +171,22 @@ mod tests {
         assert_eq!(read, report);
         assert_eq!(read.direct(node(7)), Some(Duration::from_millis(7)));
         assert_eq!(read.of(node(200)), None);
+    }
+
+    #[test]
+    fn others_are_told_soon_what_is_new_and_seldom_another_round_trip() {
+        let at = |millis| Time::since_start(Duration::from_millis(millis));
+        let direct = |rtt_millis| Report::new([(node(1), Seen::Direct { rtt_millis })]);
+        let mut reporter = Reporter::default();
+        assert!(!reporter.is_due(at(499)) && !reporter.is_news(at(499), &direct(1)));
+        assert!(reporter.is_due(at(500)) && reporter.is_news(at(500), &direct(1)));
+        reporter.told(at(500), direct(1));
+        assert!(!reporter.is_news(at(60_000), &direct(1)));
+        assert!(
+            !reporter.is_news(at(30_499), &direct(2)) && reporter.is_news(at(30_500), &direct(2))
+        );
+        let relayed = Report::new([(node(1), Seen::Relayed)]);
+        assert!(reporter.is_news(at(1_000), &relayed));
     }
 
     #[test]

@@ -7,29 +7,22 @@ use wattle_contracts::id::NodeId;
 
 use super::Driver;
 use crate::core::membership::probe::{Action, Config, Prober};
-use crate::core::membership::reach::Report;
+use crate::core::membership::reach::Reporter;
 use crate::core::time::Time;
 use crate::net::statement::Topic;
-
-/// Between two reports of who is reached.
-const REPORT: Duration = Duration::from_millis(500);
-
-/// Between two that differ in nothing but round trips.
-const REFRESH: Duration = Duration::from_secs(30);
 
 /// The questions under way, and what others were last told.
 #[derive(Debug)]
 pub(super) struct Probing {
     prober: Prober,
-    told: Report,
-    told_at: Time,
+    reporter: Reporter,
 }
 
 impl Probing {
     pub(super) fn new(ping: Duration) -> Self {
         let silent_after = ping + Duration::from_millis(500);
         let prober = Prober::new(Config { silent_after, ..Config::default() });
-        Self { prober, told: Report::default(), told_at: Time::ZERO }
+        Self { prober, reporter: Reporter::default() }
     }
 }
 
@@ -76,19 +69,17 @@ impl Driver {
 
     /// Tells the others who is reached from here, when that has changed.
     pub(super) fn say_reach(&mut self, now: Time) {
-        let Probing { told, told_at, .. } = &self.probing;
-        let wait = now.since(*told_at);
-        if wait < REPORT {
+        if !self.probing.reporter.is_due(now) {
             return;
         }
         let report = self.census.report(now, |node| self.peers.link(node).is_some());
-        if report == *told || (wait < REFRESH && report.is_like(told)) {
+        if !self.probing.reporter.is_news(now, &report) {
             return;
         }
         match self.speaker.sign(Topic::Reach, &report) {
             Ok(said) => self.say(said),
             Err(size) => tracing::warn!(size, "the report of who is reached is too long"),
         }
-        (self.probing.told, self.probing.told_at) = (report, now);
+        self.probing.reporter.told(now, report);
     }
 }

@@ -1,0 +1,347 @@
+//! The connections of a node: which are used, and whom it dials. As in `mesh::net::driver`.
+
+use std::collections::BTreeMap;
+
+use wattle_contracts::control::{Control, PeerHint};
+use wattle_contracts::id::NodeId;
+use wattle_mesh::core::membership::Evidence;
+use wattle_mesh::core::redial::{
+    Config, Connection, Dial, Redial, Source, Target, which_connection_to_keep,
+};
+use wattle_mesh::core::time::Time;
+use wattle_mesh::net::Timing;
+
+use super::{Cx, Effect, Machine, Payload};
+use crate::lattice::disk::{Kept, Op};
+use crate::lattice::happening::Happening;
+use crate::mutant::Mutant;
+
+/// Nodes that are told to a peer at once.
+const MAX_HINTS: usize = 128;
+
+/// The connections of one node.
+#[derive(Debug)]
+pub(super) struct Links {
+    timing: Timing,
+    redial: Redial,
+    standing: BTreeMap<u64, Standing>,
+    /// The connection to each peer that is used for what is new.
+    used: BTreeMap<NodeId, u64>,
+    detours: BTreeMap<NodeId, NodeId>,
+    told: Time,
+    /// When the next attempt is due, if nothing changes before.
+    dials: Time,
+    news: bool,
+    remembered: Vec<(NodeId, Vec<String>)>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    peer: NodeId,
+    dialler: NodeId,
+    since: Time,
+    heard: Time,
+}
+
+/// How a node is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) connection: u64,
+    /// Whether the peer is asked to pass it on.
+    pub(super) through: bool,
+}
+
+impl Links {
+    pub(super) fn new(me: NodeId, timing: Timing) -> Self {
+        let config = Config { slowest: std::time::Duration::from_secs(15), ..Config::default() };
+        Self {
+            timing,
+            redial: Redial::new(me, config),
+            standing: BTreeMap::new(),
+            used: BTreeMap::new(),
+            detours: BTreeMap::new(),
+            told: Time::ZERO,
+            dials: Time::ZERO,
+            news: false,
+            remembered: Vec::new(),
+        }
+    }
+
+    pub(super) fn peer_of(&self, connection: u64) -> Option<NodeId> {
+        self.standing.get(&connection).map(|one| one.peer)
+    }
+
+    pub(super) fn is_linked(&self, node: NodeId) -> bool {
+        self.used.contains_key(&node)
+    }
+
+    pub(super) fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.used.keys().copied()
+    }
+
+    pub(super) fn via(&self, node: NodeId) -> Option<NodeId> {
+        self.detours.get(&node).copied()
+    }
+
+    pub(super) fn set_detours(&mut self, detours: BTreeMap<NodeId, NodeId>) {
+        self.detours = detours;
+    }
+
+    pub(super) fn connection(&self, node: NodeId) -> Option<u64> {
+        self.used.get(&node).copied()
+    }
+
+    /// How to reach `node` now: around, where a way around is known, else over its connection.
+    pub(super) fn way(&self, node: NodeId) -> Option<Way> {
+        let around = self.via(node).and_then(|relay| self.connection(relay));
+        let around = around.map(|connection| Way { connection, through: true });
+        around.or_else(|| {
+            let connection = self.connection(node)?;
+            Some(Way { connection, through: false })
+        })
+    }
+
+    fn of(&self, node: NodeId) -> impl Iterator<Item = (u64, &Standing)> + '_ {
+        let of_node = move |(_, one): &(&u64, &Standing)| one.peer == node;
+        self.standing.iter().filter(of_node).map(|(id, one)| (*id, one))
+    }
+
+    /// The connection to use for what is new: until it is settled which one stays, the newest.
+    fn best(&self, node: NodeId, now: Time) -> Option<u64> {
+        let newest = self.of(node).max_by_key(|(id, one)| (one.since, *id));
+        self.settled(node, now).or(newest.map(|(id, _)| id))
+    }
+
+    /// Which of several stays, once the newest is old enough to know.
+    fn settled(&self, node: NodeId, now: Time) -> Option<u64> {
+        let newest = self.of(node).map(|(_, one)| one.since).max()?;
+        if now < newest.plus(self.timing.settle) {
+            return None;
+        }
+        let all: Vec<Connection<u64>> = self
+            .of(node)
+            .map(|(id, one)| {
+                let answers = one.heard >= newest;
+                Connection { id, dialler: one.dialler, since: one.since, answers }
+            })
+            .collect();
+        which_connection_to_keep(&all)
+    }
+}
+
+impl Machine {
+    pub(super) fn first_hints(&mut self, kept: &Kept, hints: &[String], cx: &mut Cx<'_>) {
+        for (node, addresses) in kept.remembered() {
+            self.hint(Target::Node(*node), addresses, Source::Remembered, cx);
+        }
+        for address in hints {
+            self.hint(Target::Address(address.clone()), &[], Source::Flag, cx);
+        }
+        self.links.remembered = kept.remembered().to_vec();
+    }
+
+    /// Who may be known is dialled.
+    pub(super) fn hint(
+        &mut self,
+        target: Target,
+        addresses: &[String],
+        source: Source,
+        cx: &mut Cx<'_>,
+    ) {
+        if let (Target::Node(node), Some(circle)) = (&target, &self.circle)
+            && !circle.contains(node)
+        {
+            return;
+        }
+        (self.links.news, self.links.dials) = (true, Time::ZERO);
+        self.links.redial.hint(cx.now, target, addresses.iter().cloned(), source);
+    }
+
+    pub(super) fn on_hints(&mut self, hints: Vec<PeerHint>, cx: &mut Cx<'_>) {
+        for PeerHint { node, addresses } in hints.into_iter().take(MAX_HINTS) {
+            self.hint(Target::Node(node), &addresses, Source::Told, cx);
+        }
+        self.dial_due(cx);
+    }
+
+    /// A connection stands.
+    pub(crate) fn connected(
+        &mut self,
+        (connection, peer): (u64, NodeId),
+        dialled: Option<(&Target, &str)>,
+        cx: &mut Cx<'_>,
+    ) {
+        let now = cx.now;
+        if let Some((Target::Address(text), _)) = dialled {
+            self.links.redial.answered(now, text, peer);
+        }
+        let dialler = if dialled.is_some() { self.me } else { peer };
+        let is_first = self.links.of(peer).next().is_none();
+        let standing = Standing { peer, dialler, since: now, heard: now };
+        self.links.standing.insert(connection, standing);
+        (self.links.news, self.links.dials) = (true, Time::ZERO);
+        let address = dialled.map(|(_, address)| address.to_string());
+        self.links.redial.connected(now, peer, address);
+        if is_first {
+            cx.happens(Happening::Linked(peer));
+            self.evidence(Evidence::Linked(peer), cx);
+        }
+        let was_linked = self.links.is_linked(peer);
+        if let Some(best) = self.links.best(peer, now) {
+            self.links.used.insert(peer, best);
+        }
+        if !was_linked {
+            self.tell_peer(peer, cx);
+            self.greet(peer, cx);
+        }
+        self.peers_changed(cx);
+        self.changed = true;
+        self.settle(cx);
+    }
+
+    /// A connection is gone.
+    pub(crate) fn disconnected(&mut self, connection: u64, cx: &mut Cx<'_>) {
+        let Some(one) = self.links.standing.remove(&connection) else { return };
+        let (now, peer) = (cx.now, one.peer);
+        match self.links.best(peer, now) {
+            Some(best) => _ = self.links.used.insert(peer, best),
+            None => _ = self.links.used.remove(&peer),
+        }
+        if self.links.of(peer).next().is_none() {
+            self.links.dials = Time::ZERO;
+            if !self.is_broken(Mutant::NoRedial) {
+                self.links.redial.disconnected(now, peer, cx.rng);
+            }
+            cx.happens(Happening::Unlinked(peer));
+            self.evidence(Evidence::Unlinked(peer), cx);
+            self.peers_changed(cx);
+        }
+        self.calls_lost(connection, cx);
+        self.changed = true;
+        self.settle(cx);
+    }
+
+    /// An attempt came to nothing.
+    pub(crate) fn dial_failed(&mut self, target: &Target, cx: &mut Cx<'_>) {
+        self.links.dials = Time::ZERO;
+        if !self.is_broken(Mutant::NoRedial) {
+            self.links.redial.failed(cx.now, target, cx.rng);
+        }
+    }
+
+    /// An attempt on this node came to nothing, because what it answers does not arrive.
+    pub(crate) fn knocked(&mut self, by: NodeId, cx: &mut Cx<'_>) {
+        self.evidence(Evidence::Knocked(by), cx);
+        self.changed = true;
+        self.settle(cx);
+    }
+
+    /// A ping was answered.
+    pub(crate) fn pinged(
+        &mut self,
+        connection: u64,
+        round_trip: std::time::Duration,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(one) = self.links.standing.get_mut(&connection) else { return };
+        one.heard = cx.now;
+        let peer = one.peer;
+        self.evidence(Evidence::RoundTrip(peer, round_trip), cx);
+        self.sign_of_life(peer, cx);
+        self.settle(cx);
+    }
+
+    /// A ping was lost. A whole node waits for the next one.
+    pub(crate) fn unanswered(&mut self, connection: u64, cx: &mut Cx<'_>) {
+        if !self.is_broken(Mutant::SilenceIsDeath) {
+            return;
+        }
+        if let Some(peer) = self.links.peer_of(connection) {
+            cx.out.push(Effect::Close { connection });
+            let dead = [peer].into();
+            self.evidence(Evidence::Gossip { live: Default::default(), dead }, cx);
+        }
+    }
+
+    pub(super) fn tick_links(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now;
+        if self.links.standing.len() > self.links.used.len() {
+            self.close_superfluous(cx);
+        }
+        self.dial_due(cx);
+        if now.since(self.links.told) >= self.links.timing.peers {
+            self.links.told = now;
+            let peers: Vec<NodeId> = self.links.connected().collect();
+            peers.into_iter().for_each(|peer| self.tell_peer(peer, cx));
+        }
+    }
+
+    fn close_superfluous(&mut self, cx: &mut Cx<'_>) {
+        let peers: Vec<NodeId> = self.links.connected().collect();
+        for peer in peers {
+            if self.links.of(peer).count() < 2 {
+                continue;
+            }
+            let Some(keep) = self.links.settled(peer, cx.now) else { continue };
+            self.links.used.insert(peer, keep);
+            let others = self.links.of(peer).filter(|(id, _)| *id != keep);
+            let others: Vec<u64> = others.map(|(id, _)| id).collect();
+            for connection in others {
+                if self.calls.is_idle(connection) {
+                    cx.out.push(Effect::Close { connection });
+                }
+            }
+        }
+    }
+
+    fn dial_due(&mut self, cx: &mut Cx<'_>) {
+        if cx.now < self.links.dials {
+            return;
+        }
+        for Dial { target, addresses } in self.links.redial.due(cx.now, cx.rng) {
+            cx.out.push(Effect::Dial { target, addresses });
+        }
+        self.links.dials = self.links.redial.wake_at();
+    }
+
+    fn tell_peer(&mut self, peer: NodeId, cx: &mut Cx<'_>) {
+        let known = self.links.redial.to_remember().filter(|(node, _)| *node != peer);
+        let hints = known.map(|(node, addresses)| PeerHint { node, addresses });
+        let hints: Vec<PeerHint> =
+            hints.filter(|hint| !hint.addresses.is_empty()).take(MAX_HINTS).collect();
+        // In a mesh where each knows a circle of its own, there is nothing to tell.
+        if !hints.is_empty() && self.circle.is_none() {
+            self.tell(peer, Control::Peers(hints), cx);
+        }
+    }
+
+    /// Puts a message on the way to a peer. False if there is no connection.
+    pub(super) fn tell(&self, peer: NodeId, message: Control, cx: &mut Cx<'_>) -> bool {
+        let Some(connection) = self.links.connection(peer) else { return false };
+        cx.out.push(Effect::Send { connection, payload: Payload::Control(message) });
+        true
+    }
+
+    /// Writes down where others were reached, if that has changed.
+    pub(super) fn remember(&mut self, cx: &mut Cx<'_>) {
+        if !std::mem::take(&mut self.links.news) {
+            return;
+        }
+        let remember: Vec<_> = self.links.redial.to_remember().collect();
+        if remember != self.links.remembered {
+            self.links.remembered = remember.clone();
+            let ops = vec![Op::Remember(remember)];
+            cx.out.push(Effect::Write { ops, then: super::Then::Nothing });
+        }
+    }
+
+    /// Says to all peers that this node leaves, and closes.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) {
+        if let Some(fact) = self.sign_fact(wattle_mesh::core::membership::LEFT, &(), cx) {
+            let peers: Vec<NodeId> = self.links.connected().collect();
+            for peer in peers {
+                self.tell(peer, Control::Goodbye(Box::new(fact.clone())), cx);
+            }
+        }
+    }
+}
