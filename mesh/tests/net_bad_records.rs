@@ -8,7 +8,8 @@ mod net_common;
 
 use net_common::raw::{self, Raw};
 use net_common::*;
-use wattle_contracts::control::{Control, RecordMessage};
+use wattle_contracts::control::{Control, ElementId, RecordMessage};
+use wattle_contracts::id::Digest;
 use wattle_contracts::record::{App, Hlc, HttpRoute, Record, RecordBody, RecordKey};
 use wattle_mesh::net::{Mesh, WallClock};
 
@@ -44,6 +45,12 @@ async fn stranger(world: &World, to: &Mesh) -> (Raw, libp2p::quic::Stream) {
 async fn push(control: &mut libp2p::quic::Stream, records: Vec<Record>) {
     let message = RecordMessage::Push { current: records, lost: vec![] };
     raw::say(control, &Control::Records(message)).await.unwrap();
+}
+
+/// The name of the current record of a key, as a peer works it out.
+fn element(key: &RecordKey) -> ElementId {
+    let digest = Digest::of(&wattle_contracts::wire::encode(&(0u8, key)).unwrap());
+    ElementId(digest.as_bytes()[..16].try_into().unwrap())
 }
 
 async fn until_holds(mesh: &Mesh, name: &str) {
@@ -107,13 +114,18 @@ async fn a_key_that_is_too_long_or_a_message_that_is_too_large_closes_the_stream
 async fn a_peer_that_never_reads_holds_up_nobody() {
     let world = World::new();
     let (one, two, _) = pair(&world).await;
-    let (mut raw, _control) = stranger(&world, &two).await;
+    let (mut raw, mut control) = stranger(&world, &two).await;
     let _calls = raw.open_for("/wattle/call/1").await;
     until(&two, "it is connected", |view| view.connected() == 2).await;
-    // Far more than the stream and the queue take.
-    for number in 0..200 {
-        let name = format!("app-{number}");
-        two.put_record(key(&name), app(&name, 200_000)).await.unwrap();
+    let names: Vec<String> = (0..200).map(|number| format!("app-{number}")).collect();
+    for name in &names {
+        two.put_record(key(name), app(name, 200_000)).await.unwrap();
+    }
+    // It asks for far more than the stream and the queue take.
+    let ids: Vec<ElementId> = names.iter().map(|name| element(&key(name))).collect();
+    for _ in 0..40 {
+        let want = Control::Records(RecordMessage::Want(ids.clone()));
+        raw::say(&mut control, &want).await.unwrap();
     }
     for number in [0, 100, 199] {
         until_holds(&one, &format!("app-{number}")).await;
