@@ -150,7 +150,7 @@ async fn a_node_told_to_leave_finishes_and_is_known_to_have_left() {
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// For so long packets get lost.
-const STORM: Duration = Duration::from_secs(30);
+const STORM: Duration = Duration::from_secs(60);
 
 /// In the middle of which none arrives for longer than a connection lives.
 const CALM: Duration = Duration::from_secs(8);
