@@ -19,7 +19,7 @@ use super::table::{Table, Target};
 use crate::providers::http_message;
 
 /// How long a new link may take from the node that goes by it to this one.
-const NEWS: Duration = Duration::from_millis(500);
+const NEWS: Duration = Duration::from_secs(2);
 
 /// Answers other nodes on behalf of this one.
 pub(crate) struct NodeService {

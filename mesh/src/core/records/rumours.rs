@@ -1,6 +1,6 @@
 //! What this node heard lately, and how often it tells it.
 //!
-//! All rumours share one budget: [`BURST`] messages at once, then one each [`EVERY`]; each message
+//! All rumours share one budget: [`BURST`] messages at once, then one each [`EVERY`] (more often among few); each message
 //! carries every rumour that is still told. So however much comes up at once, as after a cut, and
 //! however many peers send it, a node says no more in a second. (Eugster et al., "Epidemic
 //! information dissemination in distributed systems", 2004: rounds of a fixed fan-out reach all of
@@ -19,6 +19,10 @@ pub(super) const BURST: u32 = 2;
 /// One more is told each.
 const EVERY: Duration = Duration::from_millis(500);
 
+/// The same where there are few peers: they can't make a storm, and who changes something twice in
+/// a second wants both seen at once.
+const EVERY_AMONG_FEW: Duration = Duration::from_millis(20);
+
 /// How long a rumour is given to a peer that asks and knows something else.
 const FRESH: Duration = Duration::from_secs(8);
 
@@ -34,6 +38,7 @@ pub(super) struct Rumours {
     credited: Time,
     /// Nothing is told before.
     not_before: Time,
+    are_few: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +60,15 @@ impl Rumours {
                 self.heard.insert(*id, Rumour { left: times, fresh_until: now.plus(FRESH) });
             }
         }
+    }
+
+    /// Whether there are only few peers.
+    pub(super) fn among_few(&mut self, are_few: bool) {
+        self.are_few = are_few;
+    }
+
+    fn every(&self) -> Duration {
+        if self.are_few { EVERY_AMONG_FEW } else { EVERY }
     }
 
     /// What is told, to as many peers as the budget allows now: at most `peers`.
@@ -79,13 +93,14 @@ impl Rumours {
     }
 
     fn refill(&mut self, now: Time) {
-        let gained = now.since(self.credited).as_micros() / EVERY.as_micros().max(1);
+        let every = self.every();
+        let gained = now.since(self.credited).as_micros() / every.as_micros().max(1);
         let gained = u32::try_from(gained).unwrap_or(u32::MAX);
         if self.credited == Time::ZERO || gained >= BURST - self.credits {
             (self.credits, self.credited) = (BURST, now);
         } else {
             self.credits += gained;
-            self.credited = self.credited.plus(EVERY * gained);
+            self.credited = self.credited.plus(every * gained);
         }
     }
 
@@ -106,7 +121,8 @@ impl Rumours {
 
     /// When the next is told.
     pub(super) fn next_at(&self) -> Time {
-        let allowed = if self.credits > 0 { self.credited } else { self.credited.plus(EVERY) };
+        let allowed =
+            if self.credits > 0 { self.credited } else { self.credited.plus(self.every()) };
         if self.are_told() { allowed.max(self.not_before) } else { Time::NEVER }
     }
 
@@ -168,6 +184,19 @@ mod tests {
                 let within = sent[nth..].iter().take_while(|at| **at < second).count();
                 prop_assert!(within <= BURST as usize + 2, "{sent:?}");
             }
+        }
+    }
+
+    #[test]
+    fn two_changes_in_a_row_are_told_to_few_peers_at_once() {
+        let mut rumours = Rumours::default();
+        rumours.among_few(true);
+        let mut now = Time::since_start(Duration::from_secs(9));
+        for number in 0..10 {
+            rumours.hear(now, &[id(number)], 2, Duration::ZERO);
+            assert_eq!(rumours.tell(now, 1).1, [id(number)]);
+            now = now.plus(2 * EVERY_AMONG_FEW);
+            assert_eq!(rumours.tell(now, 1).1, [id(number)]);
         }
     }
 

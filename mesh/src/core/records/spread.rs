@@ -13,7 +13,8 @@ use wattle_contracts::record::Record;
 use super::cut::cut;
 use super::ranges::{Element, Kind};
 use super::{
-    FEW, FRESH_BYTES, GATHER, Output, RUMOUR_BYTES, Records, TOLD, TOLD_AFTER_A_CUT, rumours, set,
+    FEW, FRESH_BYTES, GATHER, GREETERS, Output, RUMOUR_BYTES, Records, TOLD, TOLD_AFTER_A_CUT,
+    rumours, set,
 };
 use crate::core::time::Time;
 
@@ -75,6 +76,7 @@ impl Records {
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
+        self.rumours.among_few(self.peers.len() + self.envoys.len() <= GREETERS);
         // As many of other cells as of this one.
         let mut peers = sample(&self.peers, except, rumours::BURST as usize, rng);
         let mut envoys = sample(&self.envoys, except, rumours::BURST as usize, rng);
