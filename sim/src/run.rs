@@ -206,17 +206,9 @@ impl<'a> Run<'a> {
                 Happening::Stopped { .. } => self.set_up(event.node, None),
                 _ => {}
             }
-            let before = self.jury.breaches();
-            let mut scene = Scene {
-                lattice: &mut self.lattice,
-                scenario: self.scenario,
-                calm: self.weather.calm,
-                whole: self.weather.whole,
-                up: &self.up,
-            };
-            self.jury.see(&event, &mut scene);
+            let is_first = self.ask(|jury, scene| jury.see(&event, scene));
             self.recorder.see(event, &self.lattice);
-            if before == 0 && self.jury.breaches() > 0 {
+            if is_first {
                 self.first_breach();
             }
         }
@@ -229,16 +221,21 @@ impl<'a> Run<'a> {
     }
 
     fn look(&mut self) {
-        self.ask(Jury::look);
+        if self.ask(Jury::look) {
+            self.first_breach();
+        }
         self.recorder.sample(&mut self.lattice);
     }
 
     fn end(&mut self) {
-        self.ask(Jury::end);
+        if self.ask(Jury::end) {
+            self.first_breach();
+        }
         self.recorder.sample(&mut self.lattice);
     }
 
-    fn ask(&mut self, ask: impl FnOnce(&mut Jury, &mut Scene<'_>)) {
+    /// Asks the oracles. True if they have found the first breach now.
+    fn ask(&mut self, ask: impl FnOnce(&mut Jury, &mut Scene<'_>)) -> bool {
         let before = self.jury.breaches();
         let mut scene = Scene {
             lattice: &mut self.lattice,
@@ -248,9 +245,7 @@ impl<'a> Run<'a> {
             up: &self.up,
         };
         ask(&mut self.jury, &mut scene);
-        if before == 0 && self.jury.breaches() > 0 {
-            self.first_breach();
-        }
+        before == 0 && self.jury.breaches() > 0
     }
 
     /// Keeps what happened before the first breach, and what both nodes held.

@@ -10,7 +10,7 @@ use wattle_tests::network::{Network, Place};
 use wattle_tests::node::meet;
 use wattle_tests::requirement::networks;
 use wattle_tests::wait::{PATIENCE, eventually, holds};
-use wattle_tests::wire::Wires;
+use wattle_tests::wire::{Wire, Wires};
 use wattle_tests::{TestMesh, TestNode, Up};
 
 /// Three machines on one network: the basket runs on the first, its prices are on the second.
@@ -260,16 +260,23 @@ async fn with_a_third_of_all_packets_lost_every_call_ends_in_time_and_none_runs_
     assert!((answered..=most).contains(&last), "{last} runs of at most {most} calls");
 }
 
-#[tokio::test]
-async fn what_a_link_marks_idempotent_is_asked_elsewhere_when_no_answer_comes() {
-    let (mesh, network) = (TestMesh::new().await, Wires::default());
+/// Three nodes, each behind a wire of its own; the second and the third carry `desk=yes`.
+async fn caller_and_two_desks(mesh: &TestMesh, network: &Wires) -> ([Wire; 3], [TestNode; 3]) {
     let wires = [network.string().await, network.string().await, network.string().await];
     let [a, b, c] = ["a", "b", "c"].map(|name| mesh.node(name));
     let a = a.behind(&wires[0]);
     let (b, c) =
         (b.behind(&wires[1]).label("desk", "yes"), c.behind(&wires[2]).label("desk", "yes"));
-    let [a, b, c] = Up::start_all([a, b, c]).await;
-    meet(&[&a, &b, &c], PATIENCE).await;
+    let nodes = Up::start_all([a, b, c]).await;
+    let [a, b, c] = &nodes;
+    meet(&[a, b, c], PATIENCE).await;
+    (wires, nodes)
+}
+
+#[tokio::test]
+async fn what_a_link_marks_idempotent_is_asked_elsewhere_when_no_answer_comes() {
+    let (mesh, network) = (TestMesh::new().await, Wires::default());
+    let (wires, [a, b, c]) = caller_and_two_desks(&mesh, &network).await;
     let shop = |text: ManifestText| {
         let text = text.on("component.basket", "a");
         text.with("replicas = 1", "replicas = 2\non = { desk = \"yes\" }")
@@ -310,13 +317,7 @@ async fn what_a_link_marks_idempotent_is_asked_elsewhere_when_no_answer_comes() 
 #[tokio::test]
 async fn an_idempotent_call_does_not_wait_for_the_connection_to_a_silent_node_to_end() {
     let (mesh, network) = (TestMesh::new().await, Wires::default());
-    let wires = [network.string().await, network.string().await, network.string().await];
-    let [a, b, c] = ["a", "b", "c"].map(|name| mesh.node(name));
-    let a = a.behind(&wires[0]);
-    let (b, c) =
-        (b.behind(&wires[1]).label("desk", "yes"), c.behind(&wires[2]).label("desk", "yes"));
-    let [a, b, c] = Up::start_all([a, b, c]).await;
-    meet(&[&a, &b, &c], PATIENCE).await;
+    let (wires, [a, b, c]) = caller_and_two_desks(&mesh, &network).await;
     let shop = ManifestText::of_example("shop")
         .on("component.basket", "a")
         .with("replicas = 1", "replicas = 2\non = { desk = \"yes\" }")

@@ -13,6 +13,8 @@ use std::fmt;
 use wattle_contracts::id::{ComponentId, Digest, NodeId};
 use wattle_contracts::record::{App, ComponentSpec, Labels};
 
+use super::routing::carries;
+
 /// A node on which components may be placed. Callers hand in only those that are alive, in any
 /// order.
 #[derive(Debug, Clone, Copy)]
@@ -103,10 +105,6 @@ fn rank(component: &ComponentId, on: &Labels, candidates: &[Candidate<'_>]) -> V
     ranked.sort_unstable();
     ranked.dedup();
     ranked.into_iter().map(|(_, node)| node).collect()
-}
-
-fn carries(labels: &Labels, on: &Labels) -> bool {
-    on.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 /// The first eight bytes of the SHA-256. Part of what nodes must agree on.

@@ -26,7 +26,7 @@
 mod link;
 pub mod relay;
 
-pub use link::{Share, carries, draw, narrow};
+pub use link::{Share, carries, draw, narrow, prefer, provides};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -100,18 +100,11 @@ impl Peers {
 
     /// A connection to `node`, if one comes up within `patience`.
     pub(super) async fn link_soon(&self, node: NodeId, patience: Duration) -> Option<Arc<Link>> {
-        let mut changes = self.changes.subscribe();
-        let wait = async {
-            loop {
-                changes.borrow_and_update();
-                self.read().want(node);
-                let link = self.link(node);
-                if link.is_some() || !self.is_coming(node) || changes.changed().await.is_err() {
-                    return link;
-                }
-            }
+        let look = || {
+            self.read().want(node);
+            self.link(node)
         };
-        tokio::time::timeout(patience, wait).await.ok().flatten()
+        self.soon(node, patience, look).await
     }
 
     /// Whether there may be a connection to `node` in a moment.
@@ -123,12 +116,22 @@ impl Peers {
     /// The same as [`Peers::way`]; if a dial is under way, also one that comes up within
     /// `patience`.
     pub(super) async fn way_soon(&self, node: NodeId, patience: Duration) -> Option<Way> {
+        self.soon(node, patience, || self.way(node)).await
+    }
+
+    /// What `look` finds, as soon as it does, while there may be a connection to `node` in a moment.
+    async fn soon<T>(
+        &self,
+        node: NodeId,
+        patience: Duration,
+        look: impl Fn() -> Option<T>,
+    ) -> Option<T> {
         let mut changes = self.changes.subscribe();
         let wait = async {
             loop {
                 changes.borrow_and_update();
-                if let Some(way) = self.way(node) {
-                    return Some(way);
+                if let Some(found) = look() {
+                    return Some(found);
                 }
                 if !self.is_coming(node) || changes.changed().await.is_err() {
                     return None;

@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{Digest, NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
+use wattle_mesh::core::routing::carries;
 use wattle_mesh::net::{Mesh, Messenger, Records};
 use wattle_runtime::{CacheConfig, Engine, EngineConfig};
 
@@ -100,6 +102,12 @@ impl Node {
         Ok((Arc::new(node), RecordTable::new(database, key), messages))
     }
 
+    /// The node behind a reference that does not keep it; an error for a caller when it is gone.
+    pub(crate) fn of(node: &Weak<Self>) -> Result<Arc<Self>, CallError> {
+        let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
+        node.upgrade().ok_or_else(stopping)
+    }
+
     pub(super) fn attach(&self, mesh: Mesh) {
         if self.mesh.set(mesh).is_err() {
             tracing::error!("a second mesh was attached to the node; the first one stays");
@@ -123,7 +131,7 @@ impl Node {
 
     /// Whether this node carries all of `wanted`.
     pub(crate) fn carries(&self, wanted: &Labels) -> bool {
-        wanted.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+        carries(&self.labels, wanted)
     }
 
     pub(crate) fn uptime(&self) -> std::time::Duration {

@@ -29,8 +29,7 @@ pub(crate) struct NodeOutside {
 
 impl NodeOutside {
     fn node(&self) -> Result<Arc<Node>, CallError> {
-        let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
-        self.node.upgrade().ok_or_else(stopping)
+        Node::of(&self.node)
     }
 
     fn store(&self, source: &ComponentId, bucket: &str) -> Result<Arc<dyn KeyValue>, CallError> {

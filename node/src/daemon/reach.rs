@@ -11,7 +11,7 @@ use wattle_contracts::call::{CallError, CallHeader, CallRoute, Encoding, ErrorKi
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::record::{Labels, LinkOptions};
 use wattle_mesh::core::placement::{self, Candidate as Home};
-use wattle_mesh::core::routing::{self, Candidate, Router, carries};
+use wattle_mesh::core::routing::{self, Candidate, Router};
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::{BodyStream, Mesh, NodeView, Reply, Standing, View};
 use wattle_runtime::CallContext;
@@ -165,20 +165,14 @@ impl Node {
         // Those that serve the current declaration; while it is on its way, those that serve an
         // earlier one.
         let current = table.declaration(target);
-        let is_current = |node: &&NodeView| node.runs.components.get(target) == current.as_ref();
-        if serving.iter().any(is_current) {
-            serving.retain(is_current);
-        }
+        routing::prefer(&mut serving, |node| node.runs.components.get(target) == current.as_ref());
         let asked = serving.len();
         let mut serving = routing::narrow(options, serving, |node| &node.about.labels);
         if serving.is_empty() && asked > 0 {
             return Err(CallError::new(ErrorKind::Unreachable, unwanted(target, options)));
         }
         // One that has fallen silent just now may be back in a moment, and till then others serve.
-        let is_alive = |node: &&NodeView| node.standing == Standing::Alive;
-        if serving.iter().any(is_alive) {
-            serving.retain(is_alive);
-        }
+        routing::prefer(&mut serving, |node| node.standing == Standing::Alive);
         let candidate = |node: &NodeView| Candidate {
             node: node.id,
             rtt: node.rtt,
@@ -251,10 +245,7 @@ pub(crate) fn homes(view: &View) -> Vec<Home<'_>> {
 pub(super) fn serves(node: &NodeView, target: &ComponentId, wanted: &Target<'_>) -> bool {
     match wanted {
         Target::Component(_) => node.runs.components.contains_key(target),
-        Target::Provider(spec) => match spec.node {
-            Some(home) => home == node.id,
-            None => carries(&node.about.labels, &spec.on),
-        },
+        Target::Provider(spec) => routing::provides(spec, node.id, &node.about.labels),
     }
 }
 

@@ -35,8 +35,7 @@ impl Service for NodeService {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
-        self.node.upgrade().ok_or_else(stopping)?.serve(from, header, payload, body).await
+        Node::of(&self.node)?.serve(from, header, payload, body).await
     }
 
     async fn artifact(&self, digest: Digest) -> Option<ArtifactSource> {

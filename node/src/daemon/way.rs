@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
-use wattle_contracts::call::{CallError, CallRoute, Encoding, ErrorKind, Source};
+use wattle_contracts::call::{CallError, CallRoute, Encoding, Source};
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::record::LinkOptions;
 use wattle_mesh::core::routing::Candidate;
@@ -72,7 +72,7 @@ impl LinkedImport {
 
 impl Way for LinkedImport {
     fn destination(&self) -> Result<Destination, CallError> {
-        let node = self.node.upgrade().ok_or_else(stopping)?;
+        let node = Node::of(&self.node)?;
         // Before it is looked what runs: what changes meanwhile is then seen by the next call.
         let (table, changes) = (node.table(), node.running().changes());
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,10 +117,6 @@ impl Way for LinkedImport {
 /// taken it.
 fn is<T>(known: &Weak<T>, now: &Arc<T>) -> bool {
     std::ptr::eq(known.as_ptr(), Arc::as_ptr(now))
-}
-
-fn stopping() -> CallError {
-    CallError::new(ErrorKind::Unreachable, "this node is shutting down")
 }
 
 /// A component that does not run here, or is not to be called here.
@@ -175,7 +171,7 @@ impl Remote for Elsewhere {
         _function: &str,
         arguments: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
-        let node = self.node.upgrade().ok_or_else(stopping)?;
+        let node = Node::of(&self.node)?;
         let header = node.header_along(&context, Arc::clone(&self.route));
         let reply = if self.repeats {
             // In a box of its own: every call's future would else have room for this one's.

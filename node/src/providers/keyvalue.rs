@@ -31,8 +31,7 @@ impl LinkedStore {
         bucket: &str,
         operation: Op,
     ) -> Result<KeyValueReply, KeyValueError> {
-        let stopping = || CallError::new(ErrorKind::Unreachable, "this node is shutting down");
-        let node = self.node.upgrade().ok_or_else(stopping)?;
+        let node = Node::of(&self.node)?;
         let request = KeyValueRequest { bucket: bucket.into(), operation };
         let reply = if self.home == node.id() {
             node.keyvalue().handle(&self.provider, request).await

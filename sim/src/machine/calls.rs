@@ -167,22 +167,16 @@ impl Machine {
             Target::Component => {
                 self.runs_of(*node).is_some_and(|runs| runs.components.contains_key(target))
             }
-            Target::Provider(spec) => match spec.node {
-                Some(home) => home == *node,
-                None => routing::carries(self.labels_of(*node), &spec.on),
-            },
+            Target::Provider(spec) => routing::provides(spec, *node, self.labels_of(*node)),
         };
         let others = self.membership.nodes().map(Node::id).filter(|node| *node != self.me);
         let reachable = others.filter(|node| self.is_reachable(*node) && !tried.contains(node));
         let mut serving: Vec<NodeId> = reachable.filter(serves).collect();
         let current = self.table.declared(target);
-        let is_current = |node: &NodeId| {
+        routing::prefer(&mut serving, |node| {
             let runs = self.runs_of(*node).and_then(|runs| runs.components.get(target));
             runs.map(|declaration| declaration.app) == current
-        };
-        if serving.iter().any(is_current) {
-            serving.retain(is_current);
-        }
+        });
         routing::narrow(options, serving, |node| self.labels_of(*node))
     }
 
@@ -194,12 +188,9 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) -> Option<NodeId> {
         let mut serving = self.serving(target, options, tried);
-        let is_alive = |node: &NodeId| {
+        routing::prefer(&mut serving, |node| {
             self.membership.node(*node).map(Node::standing) == Some(Standing::Alive)
-        };
-        if serving.iter().any(is_alive) {
-            serving.retain(is_alive);
-        }
+        });
         let candidates: Vec<Candidate> = serving
             .into_iter()
             .map(|node| Candidate {

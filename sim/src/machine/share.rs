@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wattle_contracts::id::{ComponentId, NodeId};
 use wattle_mesh::core::membership::{Node, Standing};
 use wattle_mesh::core::placement::{self, Candidate};
+use wattle_mesh::core::routing;
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::{Declaration, Runs};
 
@@ -38,10 +39,9 @@ impl Machine {
     pub(super) fn serves_here(&self, target: &ComponentId) -> bool {
         match self.table.target(target) {
             Some(Target::Component) => self.runs(target),
-            Some(Target::Provider(spec)) => match spec.node {
-                Some(home) => home == self.me,
-                None => wattle_mesh::core::routing::carries(self.labels_of(self.me), &spec.on),
-            },
+            Some(Target::Provider(spec)) => {
+                routing::provides(spec, self.me, self.labels_of(self.me))
+            }
             None => false,
         }
     }

@@ -13,7 +13,8 @@
 //! So a link may send a call away from a node that could have answered it itself.
 
 use rand::Rng;
-use wattle_contracts::record::{Labels, LinkOptions};
+use wattle_contracts::id::NodeId;
+use wattle_contracts::record::{Labels, LinkOptions, ProviderSpec};
 
 /// One of the links of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +59,24 @@ pub fn narrow<'a, T>(
     labels: impl Fn(&T) -> &'a Labels,
 ) -> Vec<T> {
     serving.retain(|node| carries(labels(node), &options.require));
-    let preferred = |node: &T| carries(labels(node), &options.prefer);
-    if serving.iter().any(preferred) {
-        serving.retain(preferred);
-    }
+    prefer(&mut serving, |node| carries(labels(node), &options.prefer));
     serving
+}
+
+/// Keeps only the better ones, if there are any.
+pub fn prefer<T>(nodes: &mut Vec<T>, is_better: impl Fn(&T) -> bool) {
+    if nodes.iter().any(&is_better) {
+        nodes.retain(is_better);
+    }
+}
+
+/// Whether a node with `labels` is one that serves a provider: its home, where it keeps state, and
+/// else whoever carries its labels.
+pub fn provides(spec: &ProviderSpec, node: NodeId, labels: &Labels) -> bool {
+    match spec.node {
+        Some(home) => home == node,
+        None => carries(labels, &spec.on),
+    }
 }
 
 /// Whether a node with `labels` carries all of `wanted`.

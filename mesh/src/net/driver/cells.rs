@@ -180,9 +180,9 @@ impl Driver {
 
         self.hint_members(now, &plan);
         let far = self.abroad.cells.believed(wall).map(|(_, member)| member.node);
-        let is_near = |node: &NodeId| near.iter().any(|near| near.node == *node);
+        let here: BTreeSet<NodeId> = near.iter().map(|near| near.node).collect();
         let far: BTreeSet<NodeId> =
-            far.filter(|node| *node != self.node && !is_near(node)).collect();
+            far.filter(|node| *node != self.node && !here.contains(node)).collect();
         self.peers.set_far(&far, &plan.envoys);
         self.dialling.rest(plan.resting.clone());
         for node in called {
@@ -248,7 +248,7 @@ impl Driver {
         let mut mine = self.census.summary(&own_addresses);
         let order = ranked(&cell, mine.members.iter().map(|member| member.node));
         let place = |node| order.iter().position(|other| *other == node);
-        mine.members.sort_by_key(|member| place(member.node));
+        mine.members.sort_by_cached_key(|member| place(member.node));
         mine.members.truncate(Summary::MAX_MEMBERS);
         let bytes = loop {
             let bytes = wire::encode(&mine).map_or(usize::MAX, |bytes| bytes.len());
