@@ -112,6 +112,8 @@ pub enum Source {
     Operator,
     /// A node that delivers messages to whoever subscribes to them.
     Messages,
+    /// A node that asks another one for a secret of a component that it runs.
+    Secrets,
 }
 
 impl fmt::Display for Source {
@@ -121,6 +123,7 @@ impl fmt::Display for Source {
             Source::Gateway => f.write_str("the HTTP gateway"),
             Source::Operator => f.write_str("an operator"),
             Source::Messages => f.write_str("the delivery of messages"),
+            Source::Secrets => f.write_str("the handover of secrets"),
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum Purpose {
     Delivery,
     /// The answer to those, signed by the node that handled them.
     Receipt,
+    /// How far a node's audit log reaches.
+    Audit,
 }
 
 impl Purpose {
@@ -28,6 +30,7 @@ impl Purpose {
             Purpose::Fact => b"wattle fact v1\0",
             Purpose::Delivery => b"wattle delivery v1\0",
             Purpose::Receipt => b"wattle receipt v1\0",
+            Purpose::Audit => b"wattle audit v1\0",
         }
     }
 

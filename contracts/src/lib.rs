@@ -5,6 +5,7 @@
 //! and never draws a random number: times and keys come in as arguments.
 
 pub mod artifact;
+pub mod audit;
 pub mod call;
 pub mod control;
 pub mod fact;
@@ -15,5 +16,6 @@ pub mod message;
 pub mod provider;
 pub mod record;
 pub mod seal;
+pub mod secret;
 pub mod trust;
 pub mod wire;

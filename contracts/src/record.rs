@@ -6,6 +6,7 @@ mod app;
 mod config;
 mod key;
 mod link;
+mod secret;
 mod summary;
 
 pub use ancestry::Ancestry;
@@ -16,6 +17,7 @@ pub use app::{
 pub use config::{Config, ConfigKey};
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
+pub use secret::{SealedKey, Secret};
 pub use summary::{CellMember, Declaration, Summary};
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +73,8 @@ pub enum RecordBody {
     Config(Config),
     /// These nodes are in the cell.
     Cell(Summary),
+    /// This is the value, for those who can open it.
+    Secret(Box<Secret>),
 }
 
 /// A signed, versioned statement about one key.
@@ -174,6 +178,7 @@ impl Record {
             (RecordKey::App(name), RecordBody::App(app)) if *name == app.name => Ok(()),
             (RecordKey::Link(_), RecordBody::Link(link)) => link.options.check(),
             (RecordKey::Config(_), RecordBody::Config(config)) => Config::check(&config.value),
+            (RecordKey::Secret(_), RecordBody::Secret(secret)) => secret.check(),
             (RecordKey::Cell(_), RecordBody::Cell(summary)) => summary.check(self.version.writer),
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),

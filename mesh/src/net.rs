@@ -9,6 +9,7 @@
 
 mod admission;
 mod artifact;
+mod audit;
 mod behaviour;
 mod body;
 mod calls;
@@ -32,6 +33,7 @@ mod transport;
 mod view;
 
 pub use artifact::Artifact;
+pub use audit::{Audit, NoAudit};
 pub use body::{BodySender, BodyStream};
 pub use config::{HostDirectory, Limits, MeshConfig, Timing, WallClock};
 pub use discovery::{AddressError, JoinTarget};

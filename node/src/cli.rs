@@ -2,6 +2,7 @@
 
 mod apply;
 mod apps;
+mod audit;
 mod call;
 mod config;
 mod demo;
@@ -18,6 +19,7 @@ mod outbox;
 mod output;
 mod publish;
 mod rm;
+mod secret;
 mod sign;
 mod sim;
 mod up;
@@ -72,6 +74,9 @@ enum Verb {
     /// Shows what components read as their configuration, and changes it.
     #[command(subcommand)]
     Config(config::ConfigVerb),
+    /// Gives components secrets, which only the nodes that may run them can open.
+    #[command(subcommand)]
+    Secret(secret::SecretVerb),
     /// Calls a function of a component.
     Call(call::Call),
     /// Publishes a message to whoever subscribes to its subject.
@@ -84,6 +89,10 @@ enum Verb {
     History(history::History),
     /// Shows what this node's components log.
     Logs(logs::LogsVerb),
+    /// Shows, checks and exports what a node has written down: who was let in or refused, what was
+    /// declared, and what was run.
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
     /// Shows this node's counters.
     Metrics(metrics::Metrics),
     /// Rehearses a mesh in virtual time: its cuts, crashes and bad disks, before they happen.
@@ -151,6 +160,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Apps(verb) => done(verb.run().await),
             Verb::Link(verb) => done(verb.run().await),
             Verb::Config(verb) => done(verb.run().await),
+            Verb::Secret(verb) => done(verb.run().await),
             Verb::Call(verb) => done(verb.run().await),
             Verb::Publish(verb) => done(verb.run().await),
             Verb::Outbox(verb) => done(verb.run().await),
@@ -158,6 +168,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::History(verb) => done(verb.run().await),
             Verb::Logs(verb) => done(verb.run().await),
             Verb::Metrics(verb) => done(verb.run().await),
+            Verb::Audit(verb) => verb.run(),
             Verb::Sim(verb) => verb.run(),
             Verb::Demo(verb) => verb.run().await,
         }

@@ -117,6 +117,11 @@ impl Home {
         self.root.join("code")
     }
 
+    /// Where the audit log of the node with the data folder `root` is.
+    pub(crate) fn audit_of(root: &Path) -> PathBuf {
+        root.join("audit")
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.root.join("api.sock")
     }

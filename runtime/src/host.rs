@@ -5,6 +5,7 @@ mod http;
 mod keyvalue;
 mod logging;
 mod messaging;
+mod secrets;
 mod stdio;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
@@ -128,6 +129,7 @@ pub(crate) const INTERFACES: &[HostInterface] = interfaces! {
     "wasi:config/store" config::VERSION => config::add;
     "wasi:logging/logging" logging::VERSION => logging::add;
     "wattle:messaging/producer" messaging::VERSION => messaging::add;
+    "wattle:secrets/store" secrets::VERSION => secrets::add;
 };
 
 #[cfg(test)]

@@ -105,6 +105,19 @@ pub trait Outside: Send + Sync + 'static {
         Err(PublishError::Other("this host has no messaging".into()))
     }
 
+    /// The secret that was put for `source` under `name`, as it is now; none if there is none. An
+    /// error, for a person, where there is one that can't be opened. There are none where the host
+    /// keeps none (the default).
+    async fn secret(
+        &self,
+        context: CallContext,
+        source: &ComponentId,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let _ = (context, source, name);
+        Ok(None)
+    }
+
     /// Called when a component of this node calls another one of this node: the span that the
     /// call gets in its trace. `None` (the default) where it is not recorded.
     fn local_span(

@@ -20,6 +20,8 @@ pub enum RecordKey {
     Config(ConfigKey),
     /// Who is in a cell.
     Cell(CellName),
+    /// One secret of a component.
+    Secret(ConfigKey),
 }
 
 impl fmt::Display for RecordKey {
@@ -29,6 +31,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Link(key) => write!(f, "link/{key}"),
             RecordKey::Config(key) => write!(f, "config/{key}"),
             RecordKey::Cell(cell) => write!(f, "cell/{cell}"),
+            RecordKey::Secret(key) => write!(f, "secret/{key}"),
         }
     }
 }
@@ -51,7 +54,12 @@ impl FromStr for RecordKey {
             Some(("link", key)) => key.parse().map(|key| Self::Link(Box::new(key))),
             Some(("config", key)) => key.parse().map(Self::Config),
             Some(("cell", cell)) => cell.parse().map(Self::Cell),
-            _ => return Err(error("a key starts with app/, link/, config/ or cell/".into())),
+            Some(("secret", key)) => key.parse().map(Self::Secret),
+            _ => {
+                return Err(error(
+                    "a key starts with app/, link/, config/, secret/ or cell/".into(),
+                ));
+            }
         };
         key.map_err(|why| error(why.to_string()))
     }
@@ -67,6 +75,7 @@ mod tests {
             RecordKey::App("shop".parse().unwrap()),
             RecordKey::Config("shop/basket/currency".parse().unwrap()),
             RecordKey::Cell("north".parse().unwrap()),
+            RecordKey::Secret("shop/basket/token".parse().unwrap()),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }

@@ -15,10 +15,12 @@ use libp2p::PeerId;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::trust::{Paper, PaperError};
 use wattle_contracts::wire::{self, Hello, MAX_HELLO, Verdict, WireError};
 
+use super::audit::Audit;
 use super::cells::Met;
 use super::config::WallClock;
 use super::discovery::node_of;
@@ -46,6 +48,7 @@ pub(super) struct Door {
     pub(super) clock: WallClock,
     pub(super) timeout: Duration,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: Arc<dyn Audit>,
     /// Peers whose refusal was logged lately.
     pub(super) logged: Mutex<BTreeMap<PeerId, Instant>>,
 }
@@ -196,14 +199,18 @@ impl Door {
 
     fn note(&self, error: &AdmissionError) {
         match error {
-            AdmissionError::Refused { peer, .. } => {
+            AdmissionError::Refused { peer, why } => {
+                self.audit
+                    .note(Happening::Refused { peer: peer.to_string(), why: why.to_string() });
                 self.metrics.papers_refused.one();
                 match self.is_news(*peer) {
                     true => tracing::warn!(expected = %self.mesh, "{error}"),
                     false => tracing::debug!(expected = %self.mesh, "{error}"),
                 }
             }
-            AdmissionError::RefusedByPeer { peer, .. } => {
+            AdmissionError::RefusedByPeer { peer, reason } => {
+                let (peer_named, why) = (peer.to_string(), reason.clone());
+                self.audit.note(Happening::RefusedByPeer { peer: peer_named, why });
                 self.metrics.refused_by_peers.one();
                 match self.is_news(*peer) {
                     true => tracing::warn!(shown = %self.mesh, "{error}"),

@@ -10,6 +10,7 @@ use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::{Paper, UnixMillis};
 
+use super::audit::{Audit, NoAudit};
 use super::discovery::JoinTarget;
 use super::error::MeshError;
 use super::statement::About;
@@ -46,6 +47,8 @@ pub struct MeshConfig {
     /// The threads on which records are checked, hundreds of signatures in a row where a node has
     /// much to catch up with. `None` takes those of the mesh.
     pub work: Option<Handle>,
+    /// Where what is let in, refused and changed is written down.
+    pub audit: Arc<dyn Audit>,
 }
 
 impl MeshConfig {
@@ -65,6 +68,7 @@ impl MeshConfig {
             limits: Limits::default(),
             clock: WallClock::default(),
             work: None,
+            audit: Arc::new(NoAudit),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
+use wattle_contracts::audit::Head;
 use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
 use wattle_contracts::id::{Digest, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
@@ -213,6 +214,11 @@ impl Mesh {
     /// Says how busy this node is.
     pub fn say_load(&self, load: &Load) -> Result<(), SayError> {
         self.say(Topic::Load, load)
+    }
+
+    /// Says how far this node's audit log reaches, so that others can tell if it is cut short.
+    pub fn say_audit(&self, head: &Head) -> Result<(), SayError> {
+        self.say(Topic::Audit, head)
     }
 
     fn say<T: serde::Serialize>(&self, topic: Topic, statement: &T) -> Result<(), SayError> {

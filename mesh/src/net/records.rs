@@ -17,11 +17,13 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot, watch};
+use wattle_contracts::audit::Happening;
 use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
 
+use super::audit::Audit;
 use super::config::{MeshConfig, WallClock};
 use super::error::{MeshError, PutError, StoreError};
 use super::metrics::Metrics;
@@ -74,6 +76,7 @@ pub(super) async fn start(
         store,
         peers,
         metrics,
+        audit: config.audit.clone(),
         set: None,
         retry_at: Time::ZERO,
         waiting: Vec::new(),
@@ -96,6 +99,7 @@ struct Plane {
     store: Arc<dyn RecordStore>,
     peers: Arc<Peers>,
     metrics: Arc<Metrics>,
+    audit: Arc<dyn Audit>,
     /// None after the disk has failed, until it was read again.
     set: Option<Set>,
     /// While there is no set, the disk is not read before this moment.
@@ -256,10 +260,14 @@ impl Plane {
         let mut changed = Vec::new();
         for output in out {
             match output {
-                Output::Changed { key, .. } => changed.push(key),
+                Output::Changed { key, .. } => {
+                    self.note_change(&key);
+                    changed.push(key);
+                }
                 Output::Lost { key, version } => {
                     self.metrics.records_lost.one();
                     let writer = version.writer;
+                    self.audit.note(Happening::RecordLost { key: key.to_string(), writer });
                     tracing::info!(%key, %writer, "a change lost against another made at the same time; see `wattle history`");
                     changed.push(key);
                 }
@@ -278,12 +286,27 @@ impl Plane {
         }
     }
 
+    /// Writes down what is declared now. Not summaries of cells, which nobody declares.
+    fn note_change(&self, key: &RecordKey) {
+        let Some(record) = self.set.as_ref().and_then(|set| set.get(key)) else { return };
+        if matches!(key, RecordKey::Cell(_)) {
+            return;
+        }
+        self.audit.note(Happening::RecordTaken {
+            key: key.to_string(),
+            writer: record.version.writer,
+            written: record.version.at.millis,
+            deletes: record.is_tombstone(),
+        });
+    }
+
     /// What was refused is counted, and told in the log: as much as a person can read.
     fn report(&mut self, from: Option<NodeId>, reason: &Refusal) {
         self.metrics.records_refused.one();
         if matches!(reason, Refusal::TooFarAhead { .. }) {
             self.metrics.records_held_back.one();
         }
+        self.audit.note(Happening::RecordRefused { from, why: reason.to_string() });
         let from = from.map(tracing::field::display);
         if self.now().since(self.warned.0) >= WARNINGS_EACH {
             self.warned = (self.now(), 0);

@@ -71,13 +71,16 @@ pub(super) enum Topic {
     Load,
     /// Whom it reaches.
     Reach,
+    /// How far its audit log reaches.
+    Audit,
     /// That it leaves. Not gossiped: who leaves tells its peers.
     Left,
 }
 
 impl Topic {
     /// Those that are gossiped.
-    pub(super) const GOSSIPED: [Topic; 4] = [Topic::About, Topic::Runs, Topic::Load, Topic::Reach];
+    pub(super) const GOSSIPED: [Topic; 5] =
+        [Topic::About, Topic::Runs, Topic::Load, Topic::Reach, Topic::Audit];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -85,6 +88,7 @@ impl Topic {
             Topic::Runs => "runs",
             Topic::Load => "load",
             Topic::Reach => reach::TOPIC,
+            Topic::Audit => "audit",
             Topic::Left => LEFT,
         }
     }

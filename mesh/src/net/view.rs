@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use wattle_contracts::audit::Head;
 use wattle_contracts::id::{CellName, NodeId};
 
 use super::statement::{About, Load, Runs};
@@ -79,6 +80,8 @@ pub struct NodeView {
     pub runs: Runs,
     /// How busy it says it is.
     pub load: Load,
+    /// How far it says that its audit log reaches.
+    pub audit: Option<Head>,
 }
 
 /// How a node was found.

@@ -30,6 +30,7 @@ mod describe;
 mod history;
 mod links;
 mod messages;
+mod secrets;
 
 #[derive(Clone)]
 struct Shared {
@@ -57,6 +58,7 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/metrics", get(metrics))
         .route("/v1/leave", post(leave))
         .merge(messages::routes())
+        .merge(secrets::routes())
         .fallback(async || failure(StatusCode::NOT_FOUND, "the API has no such path"))
         .layer(DefaultBodyLimit::max(MAX_ARTIFACT))
         .with_state(Shared { node, stop })

@@ -91,6 +91,33 @@ pub(crate) struct NodeInfo {
     pub(crate) memory_bytes: u64,
 }
 
+/// The nodes that a secret is to be sealed to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SecretNodes {
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+/// The secrets that there are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SecretsReply {
+    pub(crate) secrets: Vec<SecretInfo>,
+}
+
+/// One secret, without its value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SecretInfo {
+    pub(crate) component: ComponentId,
+    pub(crate) name: String,
+    /// The node through which it was put.
+    pub(crate) writer: NodeId,
+    /// When, in milliseconds since the Unix epoch.
+    pub(crate) at: u64,
+    /// The nodes that it was sealed to.
+    pub(crate) sealed_to: Vec<NodeId>,
+    /// Those that may run its component since, and are handed it when that asks.
+    pub(crate) not_sealed_to: Vec<NodeId>,
+}
+
 /// The declared apps.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AppsReply {

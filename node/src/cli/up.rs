@@ -71,6 +71,9 @@ pub(super) struct Up {
     /// How often a message's handler may fail before the message is parked.
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     outbox_tries: u32,
+    /// How much of the audit log is kept, in MiB; the oldest entries go first.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=1_048_576))]
+    audit_size: u64,
     /// Log in JSON.
     #[arg(long)]
     log_json: bool,
@@ -104,6 +107,7 @@ impl Up {
                 http: self.http,
                 http_timeout: Duration::from_secs(self.http_timeout),
                 drain: Duration::from_secs(self.drain),
+                audit_limit: self.audit_size << 20,
                 outbox: OutboxConfig {
                     max_bytes: self.outbox_size << 20,
                     max_messages: usize::try_from(self.outbox_messages)?,

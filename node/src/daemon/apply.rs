@@ -246,6 +246,8 @@ pub(super) fn is_built_in(contract: &ContractId) -> bool {
             "http" => contract.interface() == Some("types"),
             _ => true,
         },
+        // Secrets are put for one component by name.
+        "wattle" => contract.package() == "secrets",
         _ => false,
     }
 }

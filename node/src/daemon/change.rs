@@ -58,7 +58,7 @@ pub(crate) enum ChangeError {
 }
 
 /// What a person who has changed something should know.
-type Notes = Vec<String>;
+pub(super) type Notes = Vec<String>;
 
 impl Node {
     /// Makes the link `key` a record of its own.
@@ -192,12 +192,12 @@ impl Node {
         links.into_iter().chain(settings).collect()
     }
 
-    async fn change(&self, key: RecordKey, body: RecordBody) -> Result<(), ChangeError> {
+    pub(super) async fn change(&self, key: RecordKey, body: RecordBody) -> Result<(), ChangeError> {
         self.put(key, body).await.map_err(|error: ApplyError| ChangeError::Node(error.to_string()))
     }
 
     /// The table with all that this node has been told.
-    fn fresh_table(&self) -> std::sync::Arc<Table> {
+    pub(super) fn fresh_table(&self) -> std::sync::Arc<Table> {
         if let Some(mesh) = self.mesh() {
             self.refresh_table(mesh);
         }

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wattle_contracts::call::{CallError, ErrorKind};
+use wattle_contracts::audit::Happening;
+use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{Digest, NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
@@ -20,7 +21,9 @@ use super::logs::Logs;
 use super::pace::Paces;
 use super::reach::Routes;
 use super::running::Running;
+use super::secrets::Secrets;
 use super::table::Table;
+use crate::audit::Audit;
 use crate::home::{self, Home};
 use crate::providers::http_client::HttpClient;
 use crate::state::{ArtifactStore, Database, KeyValueTables, MessageTables, RecordTable};
@@ -37,10 +40,12 @@ pub(crate) struct Node {
     artifacts: ArtifactStore,
     keyvalue: KeyValueTables,
     http_client: HttpClient,
+    audit: Arc<Audit>,
     logs: Logs,
     running: Running,
     paces: Paces,
     routes: Routes,
+    secrets: Secrets,
     repeats: Repeats,
     table: RwLock<Arc<Table>>,
     /// What the table was made of. Weak, so that the records need not be copied to be changed.
@@ -61,9 +66,10 @@ impl Node {
     pub(crate) fn new(
         work: Handle,
         home: &Home,
-        key: &SigningKey,
+        key: &Arc<SigningKey>,
         labels: Labels,
         trusted: Vec<PublisherKey>,
+        audit: Arc<Audit>,
     ) -> Result<(Arc<Self>, RecordTable, MessageTables)> {
         let database = Database::open(&home.database())?;
         let cache = CacheConfig {
@@ -86,10 +92,12 @@ impl Node {
             artifacts: ArtifactStore::open(home.artifacts(), trusted)?,
             keyvalue: KeyValueTables::new(database.clone()),
             http_client: HttpClient::new()?,
+            audit,
             logs: Logs::new(),
             running: Running::default(),
             paces: Paces::new(work),
             routes: Routes::new(),
+            secrets: Secrets::new(Arc::clone(key)),
             repeats: Repeats::new(),
             table: RwLock::default(),
             known: Mutex::default(),
@@ -158,6 +166,31 @@ impl Node {
         &self.http_client
     }
 
+    /// Where what matters for security is written down.
+    pub(crate) fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+
+    /// Writes down that `caller`, on the node `from` or on this one, was not allowed to call
+    /// `target`; any other failure of a call is none of the audit log's business.
+    pub(crate) fn note_denied(
+        &self,
+        caller: &Source,
+        from: Option<NodeId>,
+        target: &str,
+        error: &CallError,
+    ) {
+        if !matches!(error.kind, ErrorKind::NotAllowed | ErrorKind::NotLinked) {
+            return;
+        }
+        self.audit.note(Happening::CallDenied {
+            caller: caller.to_string(),
+            from: from.filter(|from| *from != self.id),
+            target: target.to_string(),
+            why: error.message.clone(),
+        });
+    }
+
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs
     }
@@ -172,6 +205,10 @@ impl Node {
 
     pub(super) fn routes(&self) -> &Routes {
         &self.routes
+    }
+
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     pub(crate) fn repeats(&self) -> &Repeats {

@@ -96,6 +96,15 @@ impl Outside for NodeOutside {
         node.publish_for(source, Publication { subject, body, durable }).await
     }
 
+    async fn secret(
+        &self,
+        _context: CallContext,
+        source: &ComponentId,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, String> {
+        self.node().map_err(|error| error.message)?.secret_of(source, name).await
+    }
+
     async fn send_http(
         &self,
         context: CallContext,

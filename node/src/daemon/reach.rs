@@ -209,7 +209,7 @@ impl Node {
         Ok(self.mesh_started()?.view())
     }
 
-    fn mesh_started(&self) -> Result<&Mesh, CallError> {
+    pub(super) fn mesh_started(&self) -> Result<&Mesh, CallError> {
         let starting = || CallError::new(ErrorKind::Unreachable, "this node is still starting");
         self.mesh().ok_or_else(starting)
     }

@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
+use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
 use wattle_contracts::record::{ComponentSpec, RecordKey};
 use wattle_mesh::net::{Failure, Load, Mesh, NodeView, Runs};
@@ -99,6 +100,7 @@ impl Share {
         let share: BTreeSet<ComponentId> = node.share(&table).into_iter().collect();
         for gone in node.running().retain(|id| share.contains(id)) {
             tracing::info!(component = %gone, "stopped");
+            node.audit().note(Happening::ComponentStopped { component: gone });
         }
         node.paces().retain(|id| table.target(id).is_ok());
         self.failed.retain(|id, _| share.contains(id));
@@ -135,9 +137,16 @@ impl Share {
             Ok(()) => {
                 self.failed.remove(&id);
                 tracing::info!(component = %id, digest = %spec.digest, "started");
+                let (digest, publisher) = (spec.digest, spec.publisher);
+                node.audit().note(Happening::ComponentStarted { component: id, digest, publisher });
             }
             Err(why) => {
                 tracing::warn!(component = %id, why, "can't start; trying again");
+                node.audit().note(Happening::ComponentFailed {
+                    component: id.clone(),
+                    digest: spec.digest,
+                    why: why.clone(),
+                });
                 node.running().set_status(id.clone(), Status::Failed(why));
                 // Soon at first, since what is missing may be on its way; then less often.
                 let again = match self.failed.get(&id) {

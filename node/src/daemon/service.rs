@@ -35,7 +35,12 @@ impl Service for NodeService {
         payload: Bytes,
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
-        Node::of(&self.node)?.serve(from, header, payload, body).await
+        let (node, route) = (Node::of(&self.node)?, Arc::clone(&header.route));
+        let outcome = node.serve(from, header, payload, body).await;
+        if let Err(error) = &outcome {
+            node.note_denied(&route.source, Some(from), &route.target.to_string(), error);
+        }
+        outcome
     }
 
     async fn artifact(&self, digest: Digest) -> Option<ArtifactSource> {
@@ -60,6 +65,9 @@ impl Node {
         }
         if header.route.source == Source::Messages {
             return self.serve_messages(from, &header, payload).await;
+        }
+        if header.route.source == Source::Secrets {
+            return self.hand_over(from, &header, &payload).await;
         }
         let table = self.table_that_allows(&mut header).await?;
         match table.target(&header.route.target)? {

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use libp2p::Multiaddr;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
@@ -28,6 +30,7 @@ use super::node::Node;
 use super::scheduler;
 use super::service::NodeService;
 use crate::api;
+use crate::audit::{self, Audit, Folder};
 use crate::home::{self, Home};
 use crate::state::RecordTable;
 
@@ -50,6 +53,8 @@ pub(crate) struct UpOptions {
     pub(crate) http_timeout: Duration,
     /// How long calls under way may take to finish when the node stops.
     pub(crate) drain: Duration,
+    /// How much of the audit log is kept, in bytes.
+    pub(crate) audit_limit: u64,
     /// How much the outbox keeps, and for how long.
     pub(crate) outbox: OutboxConfig,
 }
@@ -65,8 +70,20 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let id = home::node_id(&key);
     let paper = paper(&home, &options, id)?;
 
+    let folder = Folder::new(Home::audit_of(home.root()));
+    let audit = Audit::open(folder, key.clone(), WallClock::default(), options.audit_limit)?;
+    audit.note(Happening::Started {
+        mesh: paper.body.mesh,
+        version: env!("CARGO_PKG_VERSION").into(),
+    });
     let (labels, trusted) = (options.labels.clone(), options.trust.clone());
-    let (node, records, kept) = Node::new(work.clone(), &home, &key, labels, trusted)?;
+    let (node, records, kept) =
+        Node::new(work.clone(), &home, &key, labels, trusted, audit.clone())?;
+    // Secrets are opened in memory: nothing of it goes to a file when the process crashes, and no
+    // other process of this user reads it. Only now: the engine has opened its own page map.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "a crash of this node may write its memory to a file");
+    }
     let gateway = match options.http {
         Some(address) => Some(Gateway::bind(&work, address, options.http_timeout).await?),
         None => None,
@@ -88,6 +105,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     tasks.spawn(scheduler::follow_records(Arc::clone(&node), mesh.clone(), stop.clone()));
     tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
     tasks.spawn(messages::run(messenger.clone(), stop.clone()));
+    tasks.spawn(audit::witness(audit.clone(), mesh.clone(), stop.clone()));
     let gateway_stop = CancellationToken::new();
     let gateway =
         gateway.map(|gateway| work.spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
@@ -100,6 +118,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
         () = node.told_to_leave() => "wattle leave",
     };
     tracing::info!(signal, "stopping: finishing the calls under way");
+    audit.note(Happening::Stopped { by: signal.into() });
     // From outside in: no new requests and messages, then no new calls, then nothing.
     messenger.stop();
     let requests = async {
@@ -127,6 +146,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
         tracing::warn!("some tasks did not stop in time");
     }
     drop(node);
+    audit.close();
     drop(lock);
     tracing::info!("stopped");
     Ok(())
@@ -155,6 +175,7 @@ async fn start_mesh(
     config.data = Some(home.root().to_path_buf());
     config.about = about;
     config.work = Some(node.paces().work());
+    config.audit = node.audit().clone();
     let store = Arc::new(DiskRecords(records));
     let service = Arc::new(NodeService { node: Arc::downgrade(node) });
     let first = Mesh::start(config.clone(), store.clone(), service.clone()).await;

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{AppName, ComponentId, ContractId};
 use wattle_contracts::record::{
-    App, ComponentSpec, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Version,
+    App, ComponentSpec, ConfigKey, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Secret,
+    Version,
 };
 use wattle_mesh::core::links::{Import, Links};
 use wattle_mesh::net::Declaration;
@@ -23,6 +24,7 @@ pub(crate) struct Table {
     apps: BTreeMap<AppName, (App, Version)>,
     links: Links,
     settings: Settings,
+    secrets: BTreeMap<ConfigKey, (Secret, Version)>,
     /// Every HTTP route with the component that answers it, the most exact first.
     routes: Vec<(HttpRoute, ComponentId)>,
 }
@@ -37,7 +39,7 @@ impl Table {
     /// What `records` declare.
     pub(crate) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let (mut apps, mut links) = (BTreeMap::new(), Vec::new());
-        let mut settings = Settings::default();
+        let (mut settings, mut secrets) = (Settings::default(), BTreeMap::new());
         for record in records {
             let version = record.version;
             match (&record.key, &record.body) {
@@ -49,6 +51,9 @@ impl Table {
                 }
                 (RecordKey::Config(key), RecordBody::Config(config)) => {
                     settings.insert(key, config, version);
+                }
+                (RecordKey::Secret(key), RecordBody::Secret(secret)) => {
+                    secrets.insert(key.clone(), (Secret::clone(secret), version));
                 }
                 _ => {}
             }
@@ -68,7 +73,7 @@ impl Table {
         // Stable: of two routes that are equally exact, the app that comes first by name wins,
         // on every node.
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.exactness()));
-        Self { apps, links, settings, routes }
+        Self { apps, links, settings, secrets, routes }
     }
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
@@ -98,6 +103,16 @@ impl Table {
     /// The configuration values that are records of their own.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// A sealed secret, and the version of its record.
+    pub(crate) fn secret(&self, about: &ConfigKey) -> Option<(&Secret, Version)> {
+        self.secrets.get(about).map(|(secret, version)| (secret, *version))
+    }
+
+    /// Every sealed secret.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = (&ConfigKey, &Secret, Version)> {
+        self.secrets.iter().map(|(about, (secret, version))| (about, secret, *version))
     }
 
     /// What `id` stands for.
@@ -146,6 +161,8 @@ impl Table {
             Source::Operator => true,
             // A node delivers messages by its messenger, and calls nothing else so.
             Source::Messages => false,
+            // A node that asks for a secret is answered before it is looked for links.
+            Source::Secrets => false,
         };
         if allowed {
             return Ok(());

@@ -92,7 +92,10 @@ impl Way for LinkedImport {
             }
         }
         *found = None;
-        let import = table.import(&self.source, &self.contract)?;
+        let import = table.import(&self.source, &self.contract).inspect_err(|error| {
+            let source = Source::Component(self.source.clone());
+            node.note_denied(&source, None, &self.contract.to_string(), error);
+        })?;
         let link = node.draw(&table, import)?;
         let here = node.running().actor(&link.to).filter(|_| node.answers(&table, link));
         let (destination, to) = match here {

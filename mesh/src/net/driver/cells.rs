@@ -130,6 +130,7 @@ impl Abroad {
                 about: About::default(),
                 runs: Runs::default(),
                 load: Load::default(),
+                audit: None,
             });
             let is_near = node.cell == *self.cells.cell();
             if node.is_self || (is_near && node.standing != Standing::Unreachable) {

@@ -251,6 +251,7 @@ impl Census {
                 about: about.map(|about| about.about.clone()).unwrap_or_default(),
                 runs: node.statement(Topic::Runs.name()).unwrap_or_default(),
                 load: node.statement(Topic::Load.name()).unwrap_or_default(),
+                audit: node.statement(Topic::Audit.name()),
             };
             (id, view)
         };

@@ -6,6 +6,7 @@ use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Stream, identify, mdns, ping};
 use tokio::sync::{Semaphore, mpsc};
+use wattle_contracts::audit::Happening;
 use wattle_contracts::id::NodeId;
 
 use super::Driver;
@@ -134,6 +135,8 @@ impl Driver {
         self.dialling.connected(now, id, node, dialled);
         if is_first {
             tracing::info!(%node, address = ?dialled.map(ToString::to_string), "connected");
+            let address = endpoint.get_remote_address().to_string();
+            self.config.audit.note(Happening::Admitted { node, address });
             self.census.connected(now, node);
         }
     }

@@ -201,6 +201,7 @@ fn swarm(
         clock: config.clock,
         timeout: config.timing.admission,
         metrics: metrics.clone(),
+        audit: config.audit.clone(),
         logged: Mutex::default(),
     };
     let transport = transport::build(&keypair, &config.timing, Arc::new(door));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use wattle_contracts::record::App;
 
+use crate::net::audit::NoAudit;
 use super::*;
 use crate::net::service::Loaded;
 
@@ -44,6 +45,7 @@ fn plane(store: Arc<Disk>) -> Plane {
         store,
         peers: Arc::new(Peers::new(metrics.clone())),
         metrics,
+        audit: Arc::new(NoAudit),
         set: None,
         retry_at: Time::ZERO,
         waiting: Vec::new(),

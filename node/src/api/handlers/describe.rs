@@ -231,6 +231,7 @@ mod tests {
             about: About::default(),
             runs: Runs { failing: [(id.clone(), failure)].into(), ..Runs::default() },
             load: Load::default(),
+            audit: None,
         };
         let view = View { nodes: [(node.id, node)].into() };
         let told: Vec<String> = failing(&view, &before, &id).into_values().collect();

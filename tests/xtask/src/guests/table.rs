@@ -61,6 +61,12 @@ pub(crate) const GUESTS: &[Guest] = &[
         exports: HTTP,
     },
     Guest {
+        file: "keeper.wasm",
+        made_by: MadeBy::Rust("keeper"),
+        may_import: &["wasi:", "wattle:secrets/store@"],
+        exports: &["example:secrets/keeper@0.1.0"],
+    },
+    Guest {
         file: "ledger.wasm",
         made_by: MadeBy::Rust("ledger"),
         may_import: &["wasi:", "wattle:messaging/types@"],
