@@ -45,7 +45,8 @@ pub enum ArtifactError {
     /// Nobody trusted has signed it.
     #[error(
         "the component is signed by {}, which is not trusted here; expected {}. \
-         To trust it: wattle up --trust PUBLISHER", listed(.signers), expected(.trusted)
+         To trust it: wattle publisher add PUBLISHER, or wattle up --trust PUBLISHER",
+        listed(.signers), expected(.trusted)
     )]
     Untrusted {
         /// Who signed it.
@@ -62,12 +63,15 @@ pub enum ArtifactError {
 }
 
 fn listed(keys: &[PublisherKey]) -> String {
+    if keys.is_empty() {
+        return "somebody who does not say who it is".into();
+    }
     keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn expected(trusted: &[PublisherKey]) -> String {
     match trusted {
-        [] => "a publisher given with --trust (none is)".into(),
+        [] => "a publisher that is trusted (none is)".into(),
         keys => listed(keys),
     }
 }
@@ -76,48 +80,92 @@ fn expected(trusted: &[PublisherKey]) -> String {
 /// still fit, stay; one by the same key is replaced.
 pub fn sign(component: &[u8], key: &SigningKey) -> Result<Vec<u8>, ArtifactError> {
     let (found, rest) = split(component)?;
+    Ok(joined(&signed(found, rest, key), rest))
+}
+
+/// Signs `component`, and gives back the signatures alone: what stands in a file beside it
+/// ("detached" in the tool conventions).
+pub fn sign_detached(component: &[u8], key: &SigningKey) -> Result<Vec<u8>, ArtifactError> {
+    let (found, rest) = split(component)?;
+    Ok(signed(found, rest, key).payload())
+}
+
+/// The signed file that a component and the signatures beside it are together. Signatures that
+/// stand in the component already are left out.
+pub fn attach(component: &[u8], detached: &[u8]) -> Result<Vec<u8>, ArtifactError> {
+    let (_, rest) = split(component)?;
+    Ok(joined(&SignatureSection::read(detached)?, rest))
+}
+
+fn signed(found: Option<SignatureSection>, rest: &[u8], key: &SigningKey) -> SignatureSection {
     let digest = Digest::of(rest);
     let publisher = PublisherKey::from_bytes(key.public());
     let mut section = match found {
         Some(section) if section.digest == digest => section,
         _ => SignatureSection { digest, signatures: Vec::new() },
     };
-    section.signatures.retain(|(signer, _)| *signer != publisher);
-    section.signatures.push((publisher, key.sign_raw(&section.message())));
-    let mut signed = COMPONENT_HEADER.to_vec();
-    signed.extend(section.to_bytes());
-    signed.extend_from_slice(rest);
-    Ok(signed)
+    let message = section.message();
+    section.signatures.retain(|(signer, signature)| match signer {
+        Some(signer) => *signer != publisher,
+        None => !signature.verifies_raw(publisher.as_bytes(), &message),
+    });
+    section.signatures.push((Some(publisher), key.sign_raw(&message)));
+    section
 }
 
-/// Who has signed `component`, by their own word: nothing is verified.
+fn joined(section: &SignatureSection, rest: &[u8]) -> Vec<u8> {
+    [COMPONENT_HEADER.as_slice(), &section.to_bytes(), rest].concat()
+}
+
+/// Who has signed `component`, by their own word: nothing is verified. Who left out their key is
+/// not named.
 pub fn signers(component: &[u8]) -> Result<Vec<PublisherKey>, ArtifactError> {
     let (found, _) = split(component)?;
     let section = found.map(|section| section.signatures).unwrap_or_default();
-    Ok(section.into_iter().map(|(signer, _)| signer).collect())
+    Ok(section.into_iter().filter_map(|(signer, _)| signer).collect())
 }
 
 /// Checks that one of `trusted` has signed exactly these bytes, and says who.
 pub fn verify(component: &[u8], trusted: &[PublisherKey]) -> Result<PublisherKey, ArtifactError> {
+    let unsigned = || ArtifactError::Unsigned { trusted: trusted.to_vec() };
+    verify_all(component, trusted)?.first().copied().ok_or_else(unsigned)
+}
+
+/// Says who of `trusted` has signed exactly these bytes; an error where nobody has.
+pub fn verify_all(
+    component: &[u8],
+    trusted: &[PublisherKey],
+) -> Result<Vec<PublisherKey>, ArtifactError> {
     let (found, rest) = split(component)?;
-    let trusted_list = || trusted.to_vec();
     let section = found
         .filter(|section| !section.signatures.is_empty())
-        .ok_or_else(|| ArtifactError::Unsigned { trusted: trusted_list() })?;
-    let by_trusted = section.signatures.iter().filter(|(signer, _)| trusted.contains(signer));
+        .ok_or_else(|| ArtifactError::Unsigned { trusted: trusted.to_vec() })?;
     let intact = Digest::of(rest) == section.digest;
-    let mut altered = None;
-    for (signer, signature) in by_trusted {
-        if intact && signature.verifies_raw(signer.as_bytes(), &section.message()) {
-            return Ok(*signer);
+    let message = section.message();
+    let (mut genuine, mut altered) = (Vec::new(), None);
+    for (signer, signature) in &section.signatures {
+        let by = |key: &&PublisherKey| signature.verifies_raw(key.as_bytes(), &message);
+        let found = match signer {
+            Some(signer) => match trusted.iter().find(|key| *key == signer) {
+                Some(key) => Some(key).filter(|key| intact && by(key)).ok_or(Some(*signer)),
+                None => Err(None),
+            },
+            None => trusted.iter().find(by).filter(|_| intact).ok_or(None),
+        };
+        match found {
+            Ok(signer) if !genuine.contains(signer) => genuine.push(*signer),
+            Ok(_) => {}
+            Err(signer) => altered = altered.or(signer),
         }
-        altered = Some(*signer);
+    }
+    if !genuine.is_empty() {
+        return Ok(genuine);
     }
     Err(match altered {
         Some(signer) => ArtifactError::Altered(signer),
         None => ArtifactError::Untrusted {
-            signers: section.signatures.iter().map(|(signer, _)| *signer).collect(),
-            trusted: trusted_list(),
+            signers: section.signatures.iter().filter_map(|(signer, _)| *signer).collect(),
+            trusted: trusted.to_vec(),
         },
     })
 }
@@ -180,6 +228,50 @@ mod tests {
         let both = sign(&once, &key(2)).unwrap();
         assert_eq!(verify(&both, &[publisher(1)]), Ok(publisher(1)));
         assert_eq!(verify(&both, &[publisher(2)]), Ok(publisher(2)));
+    }
+
+    #[test]
+    fn a_signature_beside_the_file_is_as_good_as_one_in_it() {
+        let detached = sign_detached(&component(), &key(1)).unwrap();
+        let signed = attach(&component(), &detached).unwrap();
+        assert_eq!(signed, sign(&component(), &key(1)).unwrap());
+        let mut other = component();
+        *other.last_mut().unwrap() ^= 1;
+        let moved = attach(&other, &detached).unwrap();
+        assert_eq!(verify(&moved, &[publisher(1)]), Err(ArtifactError::Altered(publisher(1))));
+        assert!(matches!(attach(&component(), b"junk"), Err(ArtifactError::Malformed(_))));
+    }
+
+    /// What `wasmsign2` 0.2.8, the reference implementation of the tool conventions, makes of the same
+    /// component with the same key: without a name for the key, and with the key as its name.
+    const BY_WASMSIGN2: [&str; 2] = [
+        "0061736d0d0001000075097369676e6174757265010101016601236183eca43e8abeba86b5248a64657474e95c\
+         ad7891563e3d44f58b50a54eb901430001409316fe3127b8240055ceb135e1b147bb28c41596fdc33db126e3\
+         3845c299e46d6d661ebb8f6d65f66bfce0ed04df7d6d153f61199c680c547849af35e37e280e000401780707",
+        "0061736d0d000100009601097369676e617475726501010101860101236183eca43e8abeba86b5248a64657474\
+         e95cad7891563e3d44f58b50a54eb90163208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf374\
+         8801b40f6f5c01409316fe3127b8240055ceb135e1b147bb28c41596fdc33db126e33845c299e46d6d661ebb\
+         8f6d65f66bfce0ed04df7d6d153f61199c680c547849af35e37e280e000401780707",
+    ];
+
+    #[test]
+    fn other_tools_read_what_is_signed_here_and_the_other_way_round() {
+        // Ed25519 is deterministic: what is written alike is read alike.
+        assert_eq!(hex::encode(sign(&component(), &key(1)).unwrap()), BY_WASMSIGN2[1]);
+        for theirs in BY_WASMSIGN2 {
+            let mut signed = hex::decode(theirs).unwrap();
+            assert_eq!(verify(&signed, &[publisher(2), publisher(1)]), Ok(publisher(1)));
+            assert!(verify(&signed, &[publisher(2)]).is_err());
+            // Signing it here as well leaves theirs.
+            let both = sign(&signed, &key(2)).unwrap();
+            assert_eq!(verify_all(&both, &[publisher(2), publisher(1)]).unwrap().len(), 2);
+            assert_eq!(
+                sign(&signed, &key(1)).unwrap().len(),
+                hex::decode(BY_WASMSIGN2[1]).unwrap().len()
+            );
+            *signed.last_mut().unwrap() ^= 1;
+            assert!(verify(&signed, &[publisher(1)]).is_err());
+        }
     }
 
     #[test]

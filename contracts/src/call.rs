@@ -1,10 +1,14 @@
 //! One invocation as it is written down: who calls what, until when, and how it can fail.
 
+mod proof;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use proof::CallProof;
 
 use crate::id::{ComponentId, ContractId, NodeId};
 
@@ -184,8 +188,8 @@ pub struct CallHeader {
 /// The way of a call through other nodes than its caller's and its callee's.
 ///
 /// Each node on the way writes down who handed the call to it, whom it has authenticated. So the
-/// callee's node knows by itself the last of them only; for the rest it has the word of those in
-/// between, each of which is a member of the mesh.
+/// callee's node knows by itself the last of them only, and the first one by its signature
+/// ([`CallProof`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay {
     /// The node that is to answer the call.
@@ -195,6 +199,8 @@ pub struct Relay {
     pub call: u64,
     /// The nodes that the call has come from, the caller's first.
     pub path: Vec<NodeId>,
+    /// The signature of the caller's node. Messages are without one: they carry their own.
+    pub proof: Option<Box<CallProof>>,
 }
 
 impl Relay {
@@ -209,6 +215,13 @@ impl CallRoute {
 }
 
 impl CallHeader {
+    /// The node that the call comes from, where `from` has handed it over. Of one that was passed
+    /// on, its path says so, which the mesh has checked by its [`CallProof`].
+    pub fn origin(&self, from: NodeId) -> NodeId {
+        let first = self.relay.as_ref().and_then(|relay| relay.path.first());
+        first.copied().unwrap_or(from)
+    }
+
     /// How many nodes a call may pass before it is refused as one that goes round in circles.
     pub const MAX_HOPS: u8 = 8;
 }

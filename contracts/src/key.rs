@@ -20,6 +20,8 @@ pub enum Purpose {
     Receipt,
     /// How far a node's audit log reaches.
     Audit,
+    /// A call that a third node passes on, signed by its caller's.
+    Call,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Purpose::Delivery => b"wattle delivery v1\0",
             Purpose::Receipt => b"wattle receipt v1\0",
             Purpose::Audit => b"wattle audit v1\0",
+            Purpose::Call => b"wattle call v1\0",
         }
     }
 

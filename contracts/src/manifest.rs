@@ -4,6 +4,7 @@
 //! error is used. Reading the components that it names, and choosing homes for its providers, is
 //! up to the node: this module does no I/O.
 
+mod grant;
 mod messaging;
 mod parse;
 mod position;

@@ -4,8 +4,10 @@
 mod ancestry;
 mod app;
 mod config;
+mod grant;
 mod key;
 mod link;
+mod publisher;
 mod secret;
 mod summary;
 
@@ -15,8 +17,10 @@ pub use app::{
     ProviderSpec, SubscriptionSpec,
 };
 pub use config::{Config, ConfigKey};
+pub use grant::{Asked, Grant, Missing, Rule, host_matches, plain};
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
+pub use publisher::{Publisher, PublisherRule, SignedComponent};
 pub use secret::{SealedKey, Secret};
 pub use summary::{CellMember, Declaration, Summary};
 
@@ -75,6 +79,8 @@ pub enum RecordBody {
     Cell(Summary),
     /// This is the value, for those who can open it.
     Secret(Box<Secret>),
+    /// This publisher's components may run.
+    Publisher(Box<Publisher>),
 }
 
 /// A signed, versioned statement about one key.
@@ -180,6 +186,7 @@ impl Record {
             (RecordKey::Config(_), RecordBody::Config(config)) => Config::check(&config.value),
             (RecordKey::Secret(_), RecordBody::Secret(secret)) => secret.check(),
             (RecordKey::Cell(_), RecordBody::Cell(summary)) => summary.check(self.version.writer),
+            (RecordKey::Publisher(_), RecordBody::Publisher(publisher)) => publisher.check(),
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),
         };

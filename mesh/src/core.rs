@@ -10,6 +10,7 @@
 
 pub mod cells;
 pub mod clock;
+pub mod grants;
 pub mod introduce;
 pub mod invoke;
 pub mod links;
@@ -17,6 +18,7 @@ pub mod membership;
 pub mod mux;
 pub mod outbox;
 pub mod placement;
+pub mod publishers;
 pub mod records;
 pub mod redial;
 pub mod routing;

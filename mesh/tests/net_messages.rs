@@ -77,7 +77,7 @@ async fn deliver(
     delivery: &Delivery,
 ) -> Result<Receipt, CallError> {
     let to = to.node_id();
-    let relay = path.map(|first| Box::new(Relay { to, call: 1, path: vec![first] }));
+    let relay = path.map(|first| Box::new(Relay { to, call: 1, path: vec![first], proof: None }));
     let target = COMPONENT.parse().unwrap();
     let header = header("handle");
     let route = CallRoute { source: Source::Messages, target, ..(*header.route).clone() };

@@ -11,8 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use net_common::*;
 use tokio::io::AsyncReadExt as _;
-use wattle_contracts::call::{ErrorKind, Relay};
-use wattle_mesh::net::{FetchError, Standing};
+use wattle_contracts::call::{CallProof, ErrorKind, Relay};
+use wattle_contracts::id::NodeId;
+use wattle_contracts::key::SigningKey;
+use wattle_mesh::net::{FetchError, Standing, WallClock};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_goes_through_a_common_neighbour_who_vouches_for_its_caller() {
@@ -23,7 +25,7 @@ async fn a_call_goes_through_a_common_neighbour_who_vouches_for_its_caller() {
     assert!(!one.view().node(to).unwrap().connected);
     let reply = one.call(to, header("echo"), "hello".into(), None).await.unwrap();
     assert_eq!(reply.payload, "hello");
-    // The callee knows by itself who handed the call over, and by that one's word who made it.
+    // The callee knows by itself who handed the call over, and by its signature who made it.
     let who = one.call(to, header("who"), Bytes::new(), None).await.unwrap();
     assert_eq!(who.payload, middle.node_id().to_string());
     assert_eq!(service.path.lock().unwrap().as_slice(), [one.node_id()]);
@@ -93,13 +95,56 @@ async fn a_call_that_goes_round_or_too_far_is_not_passed_on() {
         one.call(to, header, Bytes::new(), None).await.unwrap_err().kind
     };
     let elsewhere = wattle_contracts::id::NodeId::from_bytes([9; 32]);
-    let relay = |path: &[_]| Relay { to: elsewhere, call: 1, path: path.to_vec() };
+    let relay = |path: &[_]| Relay { to: elsewhere, call: 1, path: path.to_vec(), proof: None };
     assert_eq!(ask(relay(&[])).await, ErrorKind::Unreachable);
     assert_eq!(ask(relay(&[me])).await, ErrorKind::NotAllowed);
     assert_eq!(ask(relay(&[elsewhere, to])).await, ErrorKind::NotAllowed);
     // Back to where it came from.
-    assert_eq!(ask(Relay { to: me, call: 1, path: Vec::new() }).await, ErrorKind::NotAllowed);
+    let back = Relay { to: me, call: 1, path: Vec::new(), proof: None };
+    assert_eq!(ask(back).await, ErrorKind::NotAllowed);
     assert_eq!(two.metrics().relays_refused, 4);
+}
+
+/// A member forwards calls in the name of another: without its signature, with its own, with the
+/// signature of another call, and with one that has been here already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_calls_in_the_name_of_another() {
+    let world = World::new();
+    let (liar, two, service) = pair(&world).await;
+    let (victim_key, liar_key) =
+        (SigningKey::from_seed([9; 32]).unwrap(), SigningKey::from_seed([1; 32]).unwrap());
+    let victim = NodeId::from_bytes(victim_key.public());
+    let to = two.node_id();
+    let route = header("echo").route;
+    let plain = |call| Relay { to, call, path: vec![victim], proof: None };
+    let sign = |key: &SigningKey, call, payload: &[u8]| {
+        let (relay, now) = (plain(call), WallClock::default().now());
+        let proof = CallProof::sign(key, 1, now, &relay, &route, payload).unwrap();
+        Relay { proof: Some(Box::new(proof)), ..relay }
+    };
+    let bring = async |relay: Relay, payload: &'static str| {
+        let mut header = header("echo");
+        header.relay = Some(Box::new(relay));
+        liar.call(to, header, payload.into(), None).await
+    };
+    for (relay, payload) in [
+        (plain(1), "a"),
+        (sign(&liar_key, 1, b"a"), "a"),
+        (sign(&victim_key, 1, b"a"), "b"),
+        (Relay { call: 2, ..sign(&victim_key, 1, b"a") }, "a"),
+    ] {
+        let error = bring(relay, payload).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotAllowed, "{error}");
+        assert!(error.message.contains("rule: speaker"), "{error}");
+    }
+    // What the other did sign is its call, wherever it comes through; but once.
+    let own = sign(&victim_key, 1, b"a");
+    bring(own.clone(), "a").await.unwrap();
+    assert_eq!(service.path.lock().unwrap().as_slice(), [victim]);
+    let error = bring(own, "a").await.unwrap_err();
+    assert!(error.message.contains("come already"), "{error}");
+    assert_eq!(two.metrics().calls_forged, 5);
+    assert_eq!(service.calls.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ mod apply;
 mod apps;
 mod audit;
 mod call;
+mod compile;
 mod config;
 mod demo;
 mod history;
@@ -18,6 +19,7 @@ mod nodes;
 mod outbox;
 mod output;
 mod publish;
+mod publishers;
 mod rm;
 mod secret;
 mod sign;
@@ -56,6 +58,9 @@ enum Verb {
     /// Makes publishers' keys.
     #[command(subcommand)]
     Key(keys::KeyVerb),
+    /// Says whose components may run in the mesh, and which.
+    #[command(subcommand)]
+    Publisher(publishers::PublisherVerb),
     /// Signs a component.
     Sign(sign::Sign),
     /// Shows who signed a component, and what it imports and exports.
@@ -95,6 +100,9 @@ enum Verb {
     Audit(audit::AuditVerb),
     /// Shows this node's counters.
     Metrics(metrics::Metrics),
+    /// Compiles a component for the node that has started this process.
+    #[command(hide = true)]
+    Compile(compile::Compile),
     /// Rehearses a mesh in virtual time: its cuts, crashes and bad disks, before they happen.
     #[command(subcommand)]
     Sim(sim::SimVerb),
@@ -133,6 +141,10 @@ impl NodeArgs {
 /// Runs the verb that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before there are threads: what it may use holds for all of them.
+    if let Verb::Compile(verb) = &cli.verb {
+        return verb.run();
+    }
     match run(cli.verb) {
         Ok(code) => code,
         Err(error) => {
@@ -152,6 +164,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Mesh(verb) => done(verb.run()),
             Verb::Id(verb) => done(verb.run()),
             Verb::Key(verb) => done(verb.run()),
+            Verb::Publisher(verb) => done(verb.run().await),
             Verb::Sign(verb) => done(verb.run()),
             Verb::Inspect(verb) => done(verb.run()),
             Verb::Nodes(verb) => done(verb.run().await),
@@ -169,6 +182,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Logs(verb) => done(verb.run().await),
             Verb::Metrics(verb) => done(verb.run().await),
             Verb::Audit(verb) => verb.run(),
+            Verb::Compile(verb) => Ok(verb.run()),
             Verb::Sim(verb) => verb.run(),
             Verb::Demo(verb) => verb.run().await,
         }

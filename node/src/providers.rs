@@ -4,3 +4,4 @@ pub(crate) mod http_client;
 pub(crate) mod http_message;
 pub(crate) mod keyvalue;
 pub(crate) mod messaging;
+pub(crate) mod outgoing;

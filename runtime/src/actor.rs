@@ -7,7 +7,8 @@ mod messages;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use tokio::time::error::Elapsed;
 use tokio::time::timeout_at;
@@ -22,7 +23,7 @@ use self::instances::{Instances, Seat};
 use crate::bind::{self, BindError, Import};
 use crate::component::Component;
 use crate::limits::Limits;
-use crate::outside::{CallContext, LocalSpan, Outside};
+use crate::outside::{CallContext, LocalSpan, LogLevel, Outside};
 use crate::trap;
 use crate::value::PlainList;
 
@@ -55,6 +56,14 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) outside: Arc<dyn Outside>,
     in_flight: AtomicUsize,
+    lines: Lines,
+}
+
+/// The lines that a component has logged in the second that goes by.
+struct Lines {
+    since: Instant,
+    second: AtomicU64,
+    count: AtomicU32,
 }
 
 impl Actor {
@@ -333,7 +342,29 @@ impl Shared {
         limits: Limits,
         outside: Arc<dyn Outside>,
     ) -> Self {
-        Self { id, config, limits, outside, in_flight: AtomicUsize::new(0) }
+        let lines =
+            Lines { since: Instant::now(), second: AtomicU64::new(0), count: AtomicU32::new(0) };
+        Self { id, config, limits, outside, in_flight: AtomicUsize::new(0), lines }
+    }
+
+    /// Hands a line of the component's to the log, unless there were too many in this second: the
+    /// log is everybody's.
+    pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
+        let Lines { since, second, count } = &self.lines;
+        let now = since.elapsed().as_secs();
+        // Two calls at the turn of a second may let a few lines more through; it is a limit.
+        if second.swap(now, Ordering::Relaxed) != now {
+            count.store(0, Ordering::Relaxed);
+        }
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let most = self.limits.log_lines;
+        if before < most {
+            self.outside.log(&self.id, level, context, message);
+        } else if before == most {
+            let told =
+                format!("more than {most} lines in a second, its limit: the rest is left out");
+            self.outside.log(&self.id, LogLevel::Warn, "wattle", &told);
+        }
     }
 
     /// Counts a call that begins, unless too many run already.

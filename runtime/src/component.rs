@@ -37,6 +37,17 @@ pub struct Interface {
     pub resources: bool,
 }
 
+impl Interface {
+    /// A hash of what it is made of: its functions by name, each with its type. Two components that
+    /// speak of one contract with different fingerprints don't mean the same.
+    pub fn fingerprint(&self) -> Digest {
+        let mut lines: Vec<String> =
+            self.functions.iter().map(|f| format!("{}: {}\n", f.name, f.signature)).collect();
+        lines.sort();
+        Digest::of(format!("{}\n{}", self.contract.unversioned(), lines.concat()).as_bytes())
+    }
+}
+
 /// A function of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
@@ -220,6 +231,12 @@ mod tests {
             "func(sku: string) -> record { cents: u32, note: option<string> }"
         );
         assert!(!price.resources && poll.resources);
+        // Of its version a contract may have several; what counts is what it is made of.
+        let contract = "shop:pricing/price@1.3.0".parse().unwrap();
+        let newer = Interface { contract, ..price.clone() };
+        assert_eq!(newer.fingerprint(), price.fingerprint());
+        let fewer = Interface { functions: Vec::new(), ..price.clone() };
+        assert_ne!(fewer.fingerprint(), price.fingerprint());
         let [tick] = component.exports() else { panic!("one export") };
         assert_eq!(tick.functions, [Function { name: "tick".into(), signature: "func()".into() }]);
         assert_eq!(component.functions().len(), 1);

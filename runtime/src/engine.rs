@@ -1,15 +1,19 @@
 //! The one compiler and allocator of instances that all components of a process share.
 
+mod apart;
 mod cache;
 mod ticker;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use wasmtime::{Config, OptLevel, PoolingAllocationConfig};
 use wattle_contracts::id::Digest;
 
+use self::apart::CompileError;
+pub use self::apart::{CompilerProcess, serve as serve_compiler};
 use self::cache::Cache;
 use self::ticker::Ticker;
 
@@ -22,11 +26,15 @@ const WASM_STACK: usize = 512 << 10;
 
 /// Core instances in one component instance: a program, its adapters and shims; an interpreted
 /// language brings its libraries as instances of their own.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// Elements that one table may have: the engines of JavaScript and Python have tens of thousands
 /// of functions in theirs.
 const TABLE_ELEMENTS: usize = 100_000;
+
+/// Core memories and tables in one component instance.
+pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
+pub(crate) const TABLES_PER_COMPONENT: u32 = 8;
 
 /// How much of a freed memory or table is wiped in place rather than given back to the kernel:
 /// system calls and page faults cost more than clearing what a short call has touched.
@@ -42,6 +50,8 @@ pub struct EngineConfig {
     pub memory: usize,
     /// Where compiled code is kept between runs; `None` compiles anew each time.
     pub cache: Option<CacheConfig>,
+    /// Where components are compiled; `None` compiles in this process, for as long as it takes.
+    pub compiler: Option<CompilerProcess>,
     /// The threads on which a component goes on after it has begun its HTTP response; `None`
     /// takes those of its caller.
     pub work: Option<Handle>,
@@ -49,7 +59,7 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { instances: 1_000, memory: 64 << 20, cache: None, work: None }
+        Self { instances: 1_000, memory: 64 << 20, cache: None, compiler: None, work: None }
     }
 }
 
@@ -109,6 +119,9 @@ pub enum EngineError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The pipes of the process that compiles broke.
+    #[error("the process that compiles can't read or answer: {0}")]
+    Compiler(std::io::Error),
     /// The thread that counts time can't be started.
     #[error("can't start the thread that interrupts components: {0}")]
     Ticker(std::io::Error),
@@ -125,6 +138,9 @@ struct Inner {
     allocator: Allocator,
     memory: usize,
     cache: Option<Cache>,
+    compiler: Option<CompilerProcess>,
+    /// What took too much to compile. It would again.
+    given_up: Mutex<BTreeSet<Digest>>,
     work: Option<Handle>,
     /// Ends with the engine.
     _ticker: Ticker,
@@ -150,8 +166,16 @@ impl Engine {
         };
         let cache = config.cache.map(|cache| Cache::open(cache, &engine)).transpose()?;
         let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
-        let (memory, work) = (config.memory, config.work);
-        let inner = Inner { engine, allocator, memory, cache, work, _ticker: ticker };
+        let inner = Inner {
+            engine,
+            allocator,
+            memory: config.memory,
+            cache,
+            compiler: config.compiler,
+            given_up: Mutex::default(),
+            work: config.work,
+            _ticker: ticker,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -194,11 +218,46 @@ impl Engine {
         {
             return Ok(component);
         }
-        let component = wasmtime::component::Component::from_binary(engine, bytes)?;
+        let component = match &self.inner.compiler {
+            Some(compiler) => self.compile_apart(compiler, digest, bytes)?,
+            None => wasmtime::component::Component::from_binary(engine, bytes)?,
+        };
         if let Some(cache) = &self.inner.cache {
             cache.store(digest, &component);
         }
         Ok(component)
+    }
+}
+
+impl Engine {
+    /// Has another process compile. What took too much is not tried again by this engine: others
+    /// wait for their turn.
+    fn compile_apart(
+        &self,
+        compiler: &CompilerProcess,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> wasmtime::Result<wasmtime::component::Component> {
+        let given_up = || self.inner.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if given_up().contains(digest) {
+            return Err(wasmtime::format_err!("{}", CompileError::TooMuch(compiler.time)));
+        }
+        let code = compiler.compile(self.inner.memory, bytes).map_err(|error| {
+            if matches!(error, CompileError::TooMuch(_)) {
+                given_up().insert(*digest);
+            }
+            wasmtime::format_err!("{error}")
+        })?;
+        #[expect(
+            unsafe_code,
+            reason = "this program's own compiler has just written it, over a pipe to this process"
+        )]
+        // SAFETY: the bytes come from `Engine::precompile_component` of the same version with the
+        // same settings, in a process that this one has started from its own program, and nobody
+        // else has the other end of the pipe.
+        let component =
+            unsafe { wasmtime::component::Component::deserialize(&self.inner.engine, &code) };
+        component
     }
 }
 
@@ -208,6 +267,27 @@ fn common(config: &EngineConfig) -> Config {
     let mut common = Config::new();
     common
         .wasm_component_model(true)
+        // Which proposals are on is a decision, not the default of a library's version:
+        // docs/decisions/0017.
+        .wasm_multi_value(true)
+        .wasm_bulk_memory(true)
+        .wasm_simd(true)
+        .wasm_extended_const(true)
+        .wasm_tail_call(true)
+        .wasm_multi_memory(true)
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_shared_everything_threads(false)
+        .wasm_stack_switching(false)
+        .wasm_gc(false)
+        .wasm_component_model_error_context(false)
+        .wasm_component_model_gc(false)
+        .wasm_component_model_map(false)
+        .wasm_component_model_memory64(false)
+        .wasm_component_model_fixed_length_lists(false)
+        .wasm_component_model_implements(false)
         // Calls are five times cheaper without it, and nothing in WASI 0.2 needs it.
         .concurrency_support(false)
         .epoch_interruption(true)
@@ -235,10 +315,10 @@ fn pooled(config: &EngineConfig) -> wasmtime::Result<wasmtime::Engine> {
         .total_tables(instances.saturating_mul(2))
         .total_stacks(instances)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(4)
-        .max_tables_per_component(8)
-        .max_memories_per_module(4)
-        .max_tables_per_module(4)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
         .max_memory_size(config.memory)
         .table_elements(TABLE_ELEMENTS)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -265,7 +345,7 @@ mod tests {
     fn without_room_for_a_pool_instances_are_allocated_on_demand() {
         // 4 billion slots of 64 GiB each: more than any address space.
         let config =
-            EngineConfig { instances: u32::MAX, memory: 64 << 30, cache: None, work: None };
+            EngineConfig { instances: u32::MAX, memory: 64 << 30, ..EngineConfig::default() };
         let engine = Engine::new(config).unwrap();
         let Allocator::OnDemand { why } = engine.allocator() else { panic!("a pool was made") };
         assert!(why.contains("can't be reserved"), "{why}");

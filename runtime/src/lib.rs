@@ -21,7 +21,9 @@ pub mod value;
 pub use actor::{Actor, ActorConfig};
 pub use bind::BindError;
 pub use component::{Component, Function, Interface, LoadError};
-pub use engine::{Allocator, CacheConfig, Engine, EngineConfig, EngineError};
+pub use engine::{
+    Allocator, CacheConfig, CompilerProcess, Engine, EngineConfig, EngineError, serve_compiler,
+};
 pub use http_body::{BodyError, HttpBody};
 pub use limits::Limits;
 pub use outside::{

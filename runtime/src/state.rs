@@ -1,7 +1,9 @@
 //! What one instance carries while its one call runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -9,6 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 
 use crate::actor::Shared;
+use crate::engine::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
 use crate::host::LogStream;
 use crate::outside::{CallContext, LogLevel};
 
@@ -21,11 +24,31 @@ pub(crate) struct Call {
     pub(crate) actor: Arc<Shared>,
     pub(crate) context: CallContext,
     outbound_left: u32,
+    begun: Instant,
+    /// Calls of functions of the host.
+    host_calls: u64,
+    /// Held by each HTTP request that is under way.
+    outstanding: Arc<()>,
 }
 
 impl Call {
     pub(crate) fn new(actor: Arc<Shared>, context: CallContext) -> Self {
-        Self { outbound_left: actor.limits.outbound, actor, context }
+        Self {
+            outbound_left: actor.limits.outbound,
+            begun: Instant::now(),
+            host_calls: 0,
+            outstanding: Arc::default(),
+            actor,
+            context,
+        }
+    }
+
+    /// A place among the HTTP requests that are under way, as long as the answer is kept; `None`
+    /// where there are as many as there may be.
+    pub(crate) fn under_way(&self) -> Option<Arc<()>> {
+        let under_way = Arc::strong_count(&self.outstanding) - 1;
+        let most = self.actor.limits.outstanding as usize;
+        (under_way < most).then(|| Arc::clone(&self.outstanding))
     }
 
     /// The context of one more call that the component makes.
@@ -92,16 +115,41 @@ impl State {
         &self.call.context
     }
 
+    /// What the host's functions work with; asked for by each of them once.
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        self.call.host_calls += 1;
         &mut self.table
+    }
+
+    /// Why the call must end, if it has called more functions of the host than it may: those of a
+    /// second at once, and from then on as many as go by. Asked on each tick, so that none of them
+    /// pays for it.
+    pub(crate) fn flood(&self) -> Option<CallError> {
+        let Call { actor, begun, host_calls, .. } = &self.call;
+        let rate = actor.limits.host_calls;
+        let seconds = begun.elapsed() + Duration::from_secs(1);
+        if u128::from(*host_calls) * 1000 <= u128::from(rate) * seconds.as_millis() {
+            return None;
+        }
+        let message = format!(
+            "{} called functions of the host more than {rate} times a second, its limit",
+            actor.id
+        );
+        Some(CallError::new(ErrorKind::Trapped, message))
     }
 
     pub(crate) fn memory_refused(&self) -> bool {
         self.memory_refused
     }
 
+    /// Counts a function of the host that needs none of the above.
+    pub(crate) fn count_host_call(&mut self) {
+        self.call.host_calls += 1;
+    }
+
     /// See [`Call::outbound`].
     pub(crate) fn outbound(&mut self) -> Result<CallContext, CallError> {
+        self.call.host_calls += 1;
         self.call.outbound()
     }
 }
@@ -120,6 +168,7 @@ fn wasi(actor: &Arc<Shared>) -> Box<WasiCtx> {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.call.host_calls += 1;
         let ctx = self.wasi.get_or_insert_with(|| wasi(&self.call.actor));
         WasiCtxView { ctx, table: &mut self.table }
     }
@@ -127,6 +176,7 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.call.host_calls += 1;
         WasiHttpCtxView { hooks: &mut self.call, table: &mut self.table, ctx: &mut self.http }
     }
 }
@@ -157,5 +207,18 @@ impl ResourceLimiter for State {
             self.elements_left = left;
         }
         Ok(left.is_some())
+    }
+
+    // The same as the pool has, so that a component which runs on one machine runs on another.
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_PER_COMPONENT as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_PER_COMPONENT as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_PER_COMPONENT as usize
     }
 }

@@ -31,6 +31,10 @@ pub(crate) fn failure(state: &State, function: &str, error: &wasmtime::Error) ->
     } else {
         let _ = write!(message, "{}", error.root_cause());
     }
+    if message.contains("fuel allocated for hostcalls") {
+        let limit = state.actor().limits.output >> 20;
+        let _ = write!(message, "; it may hand out {limit} MiB at once, its limit");
+    }
     if state.memory_refused() {
         let limit = state.actor().limits.memory >> 20;
         let _ = write!(message, "; it had been refused memory over its limit of {limit} MiB");

@@ -145,3 +145,100 @@ async fn on_a_small_machine_components_run_without_a_pool() {
         .unwrap();
     assert!(status.success());
 }
+
+/// A list that is small in the component's memory and many times larger outside of it.
+#[tokio::test]
+async fn a_huge_list_is_not_taken_over_by_the_host() {
+    let (engine, node) = (engine(), Node::new());
+    let limits = Limits { output: 1 << 20, ..Limits::default() };
+    let list = actor_with(&component(&engine, &wat::hostile()), "t/list", &node, limits);
+    let hostile = contract("test:hostile/hostile");
+    let get = async |count| list.call_values(context(), &hostile, "list", &[Val::U32(count)]).await;
+    assert!(matches!(&get(1_000).await.unwrap()[..], [Val::List(all)] if all.len() == 1_000));
+    let error = get(1_000_000).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Trapped);
+    assert!(error.message.contains("1 MiB at once, its limit"), "{error}");
+    assert_eq!(get(5).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_host_calls_ends_and_is_named() {
+    let (engine, node) = (engine(), Node::new());
+    let limits = Limits { host_calls: 1_000, ..Limits::default() };
+    let flood = actor_with(&component(&engine, &wat::hostile()), "t/flood", &node, limits);
+    let hostile = contract("test:hostile/hostile");
+    let ask = async |calls| flood.call_values(context(), &hostile, "ask", &[Val::U32(calls)]).await;
+    ask(500).await.unwrap();
+    let error = ask(u32::MAX).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Trapped);
+    assert!(error.message.contains("more than 1000 times a second"), "{error}");
+    ask(500).await.unwrap();
+}
+
+/// What is compiled in another process runs here, and what takes too long there is given up: once.
+#[tokio::test]
+async fn compiling_is_bounded() {
+    let slow = wattle_runtime::CompilerProcess {
+        program: "/bin/sleep".into(),
+        args: vec!["60".into()],
+        time: Duration::from_millis(300),
+    };
+    let config = wattle_runtime::EngineConfig {
+        instances: 4,
+        compiler: Some(slow),
+        ..wattle_runtime::EngineConfig::default()
+    };
+    let engine = wattle_runtime::Engine::new(config).unwrap();
+    let bytes = wat::bad();
+    let digest = wattle_contracts::id::Digest::of(&bytes);
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let load = wattle_runtime::Component::load(&engine, &digest, &bytes);
+        let error = load.err().unwrap().to_string();
+        assert!(error.contains("longer than 300ms"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+    // The process that does it, without the process.
+    let mut asked = (64u64 << 20).to_le_bytes().to_vec();
+    asked.extend(&bytes);
+    let mut answer = Vec::new();
+    wattle_runtime::serve_compiler(&mut asked.as_slice(), &mut answer).unwrap();
+    assert!(answer.len() > 1000 && answer[0] == 0);
+    answer.clear();
+    asked.extend([0xff; 9]);
+    wattle_runtime::serve_compiler(&mut asked.as_slice(), &mut answer).unwrap();
+    assert_eq!(answer[0], 1, "{}", String::from_utf8_lossy(&answer));
+}
+
+/// Which proposals are on is written down in docs/decisions/0017; this is the other half of it.
+#[test]
+fn proposals_that_are_off_are_refused() {
+    let engine = engine();
+    let load = |text: &str| {
+        let bytes = ::wat::parse_str(format!("(component (core module {text}))")).unwrap();
+        let digest = wattle_contracts::id::Digest::of(&bytes);
+        wattle_runtime::Component::load(&engine, &digest, &bytes).map(drop)
+    };
+    for on in [
+        "(memory 1) (memory 1)",
+        "(func (result i32 i32) i32.const 1 i32.const 2)",
+        "(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 1)))",
+        "(func (result v128) (v128.const i32x4 0 0 0 0))",
+        "(func $f (return_call $f))",
+    ] {
+        load(on).unwrap_or_else(|error| panic!("{on}: {error}"));
+    }
+    for off in [
+        "(memory i64 1)",
+        "(memory 1 2 shared)",
+        "(type (struct (field i32)))",
+        "(tag)",
+        "(memory 1 (pagesize 1))",
+        "(func (param i64 i64 i64 i64) (result i64 i64)
+            (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))",
+        "(func (param v128 v128) (result v128)
+            (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))",
+    ] {
+        assert!(load(off).is_err(), "{off}");
+    }
+}

@@ -26,6 +26,20 @@ pub(super) fn read(bytes: &mut &[u8]) -> Option<u32> {
     None
 }
 
+/// Appends `slice` behind its length.
+pub(super) fn write_slice(slice: &[u8], out: &mut Vec<u8>) {
+    write(slice.len() as u32, out);
+    out.extend_from_slice(slice);
+}
+
+/// Takes bytes that stand behind their length off the front of `bytes`.
+pub(super) fn read_slice<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = read(bytes)? as usize;
+    let (slice, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(slice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

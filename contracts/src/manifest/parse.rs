@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::messaging;
 use super::position::{ManifestError, Text};
 use super::raw::{RawComponent, RawLimits, RawLink, RawManifest, RawProvider, RawRoute};
 use super::{Manifest, ManifestComponent, ManifestProvider};
+use super::{grant, messaging};
 use crate::id::{ConfigName, ContractId, LinkName, LocalName};
 use crate::record::{Config, HttpRoute, Labels, LimitSpec, LinkOptions, LinkSpec, ProviderKind};
 
@@ -129,7 +129,7 @@ fn limits(at: Text<'_>, raw: &RawLimits) -> Result<LimitSpec, ManifestError> {
             .memory
             .as_ref()
             .map(|text| {
-                quantity(text.get_ref(), &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)])
+                size(text.get_ref())
                     .ok_or_else(|| at.error(text.span(), "expected a size such as \"64MiB\""))
             })
             .transpose()?,
@@ -143,6 +143,11 @@ fn time(at: Text<'_>, text: &Spanned<String>) -> Result<Duration, ManifestError>
     quantity(text.get_ref(), &[("ms", 1), ("s", 1_000), ("min", 60_000)])
         .map(Duration::from_millis)
         .ok_or_else(|| at.error(text.span(), "expected a time such as \"500ms\" or \"10s\""))
+}
+
+/// A positive number of bytes.
+pub(super) fn size(text: &str) -> Option<u64> {
+    quantity(text, &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)])
 }
 
 /// A positive whole number followed by a unit.
@@ -254,6 +259,7 @@ impl Names<'_> {
             prefer: labels(self.at, &raw.prefer)?,
             idempotent,
             hedge_millis,
+            grant: grant::grant(self.at, raw, self.providers.get(to).copied())?,
         };
         // The labels were checked one by one: what is left is how many there are, or the weight.
         let place = raw.weight.as_ref().map_or(raw.from.span(), Spanned::span);

@@ -71,6 +71,15 @@ pub(super) struct RawLink {
     #[serde(default)]
     pub(super) idempotent: Vec<Text>,
     pub(super) hedge: Option<Text>,
+    pub(super) functions: Option<Spanned<Vec<Text>>>,
+    pub(super) buckets: Option<Spanned<Vec<Text>>>,
+    pub(super) keys: Option<Spanned<Vec<Text>>>,
+    pub(super) hosts: Option<Spanned<Vec<Text>>>,
+    pub(super) methods: Option<Spanned<Vec<Text>>>,
+    pub(super) subjects: Option<Spanned<Vec<Text>>>,
+    pub(super) calls_per_second: Option<Spanned<u32>>,
+    pub(super) bytes_per_second: Option<Text>,
+    pub(super) bytes_per_call: Option<Text>,
 }
 
 #[derive(Deserialize)]

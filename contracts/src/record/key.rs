@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigKey, LinkKey};
-use crate::id::{AppName, CellName};
+use crate::id::{AppName, CellName, PublisherKey};
 
 /// What a record is about. One key has one current record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum RecordKey {
     Cell(CellName),
     /// One secret of a component.
     Secret(ConfigKey),
+    /// Whether a publisher's components may run.
+    Publisher(PublisherKey),
 }
 
 impl fmt::Display for RecordKey {
@@ -32,6 +34,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Config(key) => write!(f, "config/{key}"),
             RecordKey::Cell(cell) => write!(f, "cell/{cell}"),
             RecordKey::Secret(key) => write!(f, "secret/{key}"),
+            RecordKey::Publisher(key) => write!(f, "publisher/{key}"),
         }
     }
 }
@@ -55,9 +58,10 @@ impl FromStr for RecordKey {
             Some(("config", key)) => key.parse().map(Self::Config),
             Some(("cell", cell)) => cell.parse().map(Self::Cell),
             Some(("secret", key)) => key.parse().map(Self::Secret),
+            Some(("publisher", key)) => key.parse().map(Self::Publisher),
             _ => {
                 return Err(error(
-                    "a key starts with app/, link/, config/, secret/ or cell/".into(),
+                    "a key starts with app/, link/, config/, cell/, secret/ or publisher/".into(),
                 ));
             }
         };
@@ -76,6 +80,7 @@ mod tests {
             RecordKey::Config("shop/basket/currency".parse().unwrap()),
             RecordKey::Cell("north".parse().unwrap()),
             RecordKey::Secret("shop/basket/token".parse().unwrap()),
+            RecordKey::Publisher(PublisherKey::from_bytes([7; 32])),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Labels;
+use super::{Grant, Labels};
 use crate::id::{ComponentId, ContractId, IdError, LinkName};
 
 /// Which link a record is about. Written `app/component/contract/name`.
@@ -78,6 +78,9 @@ pub struct LinkOptions {
     /// elsewhere, and the first answer counts.
     #[serde(default)]
     pub hedge_millis: Option<u32>,
+    /// What of the contract it grants.
+    #[serde(default)]
+    pub grant: Grant,
 }
 
 impl Default for LinkOptions {
@@ -100,6 +103,7 @@ impl LinkOptions {
         prefer: Labels::new(),
         idempotent: Vec::new(),
         hedge_millis: None,
+        grant: Grant::ALL,
     };
     /// The longest key or value of a label, in bytes.
     pub const MAX_LABEL: usize = 128;
@@ -144,6 +148,7 @@ impl LinkOptions {
             let name: String = name.chars().take(40).collect();
             return Err(format!("idempotent: `{name}` is not the name of a function"));
         }
+        self.grant.check()?;
         match self.hedge_millis {
             Some(0) => Err("a hedge waits at least a millisecond".into()),
             Some(_) if self.idempotent.is_empty() => Err("a hedged call may run twice: name the \

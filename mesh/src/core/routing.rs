@@ -25,6 +25,7 @@
 
 mod link;
 pub mod relay;
+pub mod replay;
 
 pub use link::{Share, carries, draw, narrow, prefer, provides};
 

@@ -153,13 +153,14 @@ impl Mesh {
             }
         };
         let (link, payload) = match way {
-            Way::Direct(link) => (link, payload(false)),
+            Way::Direct(link) => (link, payload(false).map_err(unwritable)?),
             Way::Through(link) => {
                 header.relay = Some(Box::new(self.inner.relays.first(to)));
-                (link, payload(true))
+                let payload = payload(true).map_err(unwritable)?;
+                self.inner.relays.prove(&mut header, &payload).map_err(unwritable)?;
+                (link, payload)
             }
         };
-        let payload = payload.map_err(unwritable)?;
         link.call(header, payload, body).await
     }
 

@@ -75,6 +75,8 @@ counters! {
     calls_relayed,
     /// Calls of others that were not passed on: over their limit, or going round.
     relays_refused,
+    /// Calls that were passed on to this node, and are not shown to be of the node they name.
+    calls_forged,
     /// Records taken over from peers.
     records_taken,
     /// Records from peers, and messages about records, that were refused.

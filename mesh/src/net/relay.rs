@@ -10,19 +10,29 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use wattle_contracts::call::{CallError, CallHeader, ErrorKind, Relay};
+use wattle_contracts::call::{CallError, CallHeader, CallProof, ErrorKind, Relay, Source};
 use wattle_contracts::id::NodeId;
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::wire::WireError;
 
 use super::body::BodyStream;
+use super::config::WallClock;
 use super::metrics::Metrics;
 use super::peers::{Peers, Way};
 use super::service::Reply;
 use crate::core::routing::relay::{Passing, Refusal};
+use crate::core::routing::replay::Taken;
 
 /// Passes on calls of others.
 #[derive(Debug)]
 pub(super) struct Relays {
     node: NodeId,
+    key: Arc<SigningKey>,
+    clock: WallClock,
+    /// Of this node's calls, by which they are told from those of its earlier runs.
+    run: u64,
+    /// Calls of others that were passed on to this node.
+    taken: Mutex<Taken>,
     /// Weak, because the links hold this.
     peers: Weak<Peers>,
     metrics: Arc<Metrics>,
@@ -32,20 +42,72 @@ pub(super) struct Relays {
 }
 
 impl Relays {
-    pub(super) fn new(node: NodeId, peers: &Arc<Peers>, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        node: NodeId,
+        (key, clock): (Arc<SigningKey>, WallClock),
+        peers: &Arc<Peers>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let (peers, metrics) = (Arc::downgrade(peers), metrics.clone());
-        let next = AtomicU64::new(SmallRng::from_os_rng().random());
-        Self { node, peers, metrics, passing: Mutex::default(), next }
+        let mut random = SmallRng::from_os_rng();
+        // Far from where the numbers end.
+        let next = AtomicU64::new(random.random::<u64>() >> 1);
+        let (run, taken, passing) = (random.random(), Mutex::default(), Mutex::default());
+        Self { node, key, clock, run, taken, peers, metrics, passing, next }
     }
 
     /// The way of a call of this node that is to go to `to` through another one.
     pub(super) fn first(&self, to: NodeId) -> Relay {
         self.metrics.calls_detoured.one();
-        Relay { to, call: self.next.fetch_add(1, Ordering::Relaxed), path: Vec::new() }
+        let call = self.next.fetch_add(1, Ordering::Relaxed);
+        Relay { to, call, path: Vec::new(), proof: None }
     }
 
     pub(super) fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// Signs a call of this node that goes through another one.
+    pub(super) fn prove(&self, header: &mut CallHeader, payload: &[u8]) -> Result<(), WireError> {
+        let Some(relay) = header.relay.as_mut().filter(|_| signs(&header.route.source)) else {
+            return Ok(());
+        };
+        let at = self.clock.now();
+        let proof = CallProof::sign(&self.key, self.run, at, relay, &header.route, payload)?;
+        relay.proof = Some(Box::new(proof));
+        Ok(())
+    }
+
+    /// Whether a call that has come to this node through others is that of the node that it names,
+    /// and has not come before.
+    pub(super) fn check(
+        &self,
+        from: NodeId,
+        header: &CallHeader,
+        payload: &[u8],
+    ) -> Result<(), CallError> {
+        let for_me = |relay: &&Relay| relay.to == self.node && signs(&header.route.source);
+        let Some(relay) = header.relay.as_deref().filter(for_me) else { return Ok(()) };
+        let Some(caller) = relay.path.first() else { return Ok(()) };
+        let refuse = |why: &str| {
+            self.metrics.calls_forged.one();
+            let text = format!(
+                "node {} does not take the call that {from} brought from {caller}: {why}",
+                self.node.short()
+            );
+            Err(CallError::new(ErrorKind::NotAllowed, text))
+        };
+        let Some(proof) = &relay.proof else {
+            return refuse("it is not signed by that node (rule: speaker)");
+        };
+        if !proof.is_by(*caller, relay, &header.route, payload) {
+            return refuse("the signature is not that node's, or of another call (rule: speaker)");
+        }
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.take(self.clock.now(), *caller, proof.run, proof.at, relay.call) {
+            Ok(()) => Ok(()),
+            Err(refusal) => refuse(&format!("{refusal} (rule: speaker)")),
+        }
     }
 
     /// Passes a call that `from` has handed over on towards its target.
@@ -85,6 +147,11 @@ impl Relays {
         );
         CallError::new(refusal.kind(), text)
     }
+}
+
+/// Whether calls of `source` are signed when they are passed on. Messages are by themselves.
+fn signs(source: &Source) -> bool {
+    *source != Source::Messages
 }
 
 /// A call that is being passed on; not any more when this is dropped.

@@ -34,7 +34,8 @@ impl Reply {
 /// Answers what other nodes ask.
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// Answers a call from `from`. The future is dropped when the caller gives up, is cut off, or
+    /// Answers a call that `from` has handed over; [`CallHeader::origin`] says which node it comes
+    /// from, and that is shown. The future is dropped when the caller gives up, is cut off, or
     /// when the deadline in the header has passed.
     async fn call(
         &self,

@@ -30,6 +30,7 @@ mod describe;
 mod history;
 mod links;
 mod messages;
+mod publishers;
 mod secrets;
 
 #[derive(Clone)]
@@ -52,6 +53,8 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         )
         .route("/v1/config", get(config::list))
         .route("/v1/config/{app}/{component}", patch(config::change))
+        .route("/v1/publishers", get(publishers::list))
+        .route("/v1/publishers/{key}", put(publishers::put).delete(publishers::remove))
         .route("/v1/artifacts/{digest}", put(artifact))
         .route("/v1/calls", post(call))
         .route("/v1/logs", get(logs))
@@ -98,12 +101,16 @@ async fn artifact(
         Err(error) => return failure(StatusCode::BAD_REQUEST, error),
     };
     let node = Arc::clone(&shared.node);
-    let kept = tokio::task::spawn_blocking(move || node.artifacts().put(digest, &bytes)).await;
+    let keep = move || {
+        let trusted = node.table().publishers().keys(node.trusted());
+        node.artifacts().put(digest, &bytes, &trusted)
+    };
+    let kept = tokio::task::spawn_blocking(keep).await;
     match kept {
-        Ok(Ok(publisher)) => {
+        Ok(Ok(publishers)) => {
             // Others are told that it can be fetched here.
             shared.node.wake_scheduler();
-            Json(ArtifactReply { digest, publisher }).into_response()
+            Json(ArtifactReply { digest, publishers }).into_response()
         }
         Ok(Err(error @ StoreArtifactError::Disk(_))) => {
             failure(StatusCode::INSUFFICIENT_STORAGE, error)

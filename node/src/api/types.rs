@@ -8,7 +8,7 @@ use wattle_contracts::id::{
     AppName, CellName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey, Subject,
 };
 use wattle_contracts::message::Group;
-use wattle_contracts::record::{HttpRoute, Labels, LinkOptions};
+use wattle_contracts::record::{HttpRoute, Labels, LinkOptions, Publisher};
 
 use crate::daemon::Status;
 
@@ -225,7 +225,27 @@ pub(crate) struct ChangeReply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ArtifactReply {
     pub(crate) digest: Digest,
-    pub(crate) publisher: PublisherKey,
+    /// Who is trusted and has signed it.
+    pub(crate) publishers: Vec<PublisherKey>,
+}
+
+/// Whose components may run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PublishersReply {
+    pub(crate) publishers: Vec<PublisherInfo>,
+    /// Whom the node that answers trusts by itself.
+    pub(crate) own: Vec<PublisherKey>,
+}
+
+/// A publisher that a record names.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PublisherInfo {
+    pub(crate) key: PublisherKey,
+    pub(crate) publisher: Publisher,
+    /// The node through which it was written.
+    pub(crate) writer: NodeId,
+    /// When, by that node's clock, in milliseconds since the Unix epoch.
+    pub(crate) at: u64,
 }
 
 /// What `POST /v1/apps` answers.

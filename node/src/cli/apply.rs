@@ -105,12 +105,9 @@ pub(crate) async fn send(client: &Client, path: &Path) -> Result<ApplyReply> {
     for (name, component) in &manifest.components {
         let wasm = folder.join(&component.wasm);
         let (line, column) = component.position;
-        let bytes = match std::fs::read(&wasm) {
+        let bytes = match super::sign::read(&wasm) {
             Ok(bytes) => bytes,
-            Err(error) => bail!(
-                "{file}:{line}:{column}: component `{name}`: can't read {}: {error}",
-                wasm.display()
-            ),
+            Err(error) => bail!("{file}:{line}:{column}: component `{name}`: {error:#}"),
         };
         files.push((name.clone(), wasm, bytes));
     }

@@ -23,7 +23,7 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(self) -> Result<()> {
         let name = self.file.display().to_string();
-        let bytes = std::fs::read(&self.file).with_context(|| format!("can't read {name}"))?;
+        let bytes = super::sign::read(&self.file)?;
         let signers = artifact::signers(&bytes).with_context(|| name.clone())?;
         let digest = Digest::of(&bytes);
         // Who claims to have signed it, and whether that is so.
@@ -38,6 +38,7 @@ impl Inspect {
                         i.functions.iter().map(|f| (f.name.clone(), f.signature.clone()));
                     json!({
                         "contract": i.contract,
+                        "fingerprint": i.fingerprint(),
                         "functions": functions.collect::<std::collections::BTreeMap<_, _>>(),
                     })
                 };
@@ -69,7 +70,8 @@ impl Inspect {
         {
             text.push_str(&format!("{title}\n"));
             for interface in interfaces {
-                text.push_str(&format!("  {}\n", interface.contract));
+                let short: String = interface.fingerprint().hex().chars().take(16).collect();
+                text.push_str(&format!("  {} {short}\n", interface.contract));
                 // Those of the standard are known, and long.
                 if interface.contract.namespace() != "wasi" {
                     for function in &interface.functions {

@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use wattle_contracts::id::SubjectPattern;
 use wattle_contracts::id::{ComponentId, ContractId, IdError, LinkName, LocalName};
-use wattle_contracts::record::{Labels, LinkOptions};
+use wattle_contracts::record::{Grant, Labels, LinkOptions};
 
 use super::NodeArgs;
 use super::output::{changed, labels, print, print_json, short_ids, table, when};
@@ -50,11 +51,62 @@ pub(super) struct Put {
     /// Ask a second node if such a call takes longer, in milliseconds.
     #[arg(long, value_name = "MS")]
     hedge: Option<u32>,
+    #[command(flatten)]
+    grant: GrantArgs,
     /// Put it although the source or the target is not known here (yet).
     #[arg(long)]
     ahead: bool,
     #[command(flatten)]
     node: NodeArgs,
+}
+
+/// What of the contract a link grants; all of it, if nothing is said.
+#[derive(Args)]
+#[command(next_help_heading = "What it grants (everything, if none of these is given)")]
+struct GrantArgs {
+    /// A function that may be called. May be said several times.
+    #[arg(long = "function", value_name = "FUNCTION")]
+    functions: Vec<String>,
+    /// A bucket of a key-value store. May be said several times.
+    #[arg(long = "bucket", value_name = "BUCKET")]
+    buckets: Vec<String>,
+    /// What keys of a key-value store must begin with. May be said several times.
+    #[arg(long = "key-prefix", value_name = "PREFIX")]
+    keys: Vec<String>,
+    /// A host outside of the mesh: NAME, NAME:PORT, *.NAME or *. May be said several times.
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// An HTTP method, in capitals. May be said several times.
+    #[arg(long = "method", value_name = "METHOD")]
+    methods: Vec<String>,
+    /// A pattern of subjects to publish to. May be said several times.
+    #[arg(long = "subject", value_name = "SUBJECT")]
+    subjects: Vec<SubjectPattern>,
+    /// How many calls in a second, of each node on which the source runs.
+    #[arg(long, value_name = "NUMBER")]
+    calls_per_second: Option<u32>,
+    /// How many bytes of arguments in a second, of each node on which the source runs.
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_second: Option<u64>,
+    /// How many bytes of arguments in one call.
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_call: Option<u64>,
+}
+
+impl From<GrantArgs> for Grant {
+    fn from(args: GrantArgs) -> Self {
+        Self {
+            functions: args.functions,
+            buckets: args.buckets,
+            keys: args.keys,
+            hosts: args.hosts,
+            methods: args.methods,
+            subjects: args.subjects,
+            calls_per_second: args.calls_per_second,
+            bytes_per_second: args.bytes_per_second,
+            bytes_per_call: args.bytes_per_call,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -134,6 +186,7 @@ impl Put {
             prefer: self.prefer.into_iter().collect(),
             idempotent: self.idempotent,
             hedge_millis: self.hedge,
+            grant: self.grant.into(),
         };
         let request = LinkRequest { to, options, ahead: self.ahead };
         let client = self.node.client();
@@ -200,7 +253,30 @@ fn options(options: &LinkOptions) -> String {
         words.push(format!("idempotent {}", options.idempotent.join(",")));
     }
     words.extend(options.hedge_millis.map(|millis| format!("hedge {millis} ms")));
+    words.extend(granted(&options.grant));
     if words.is_empty() { "-".into() } else { words.join("; ") }
+}
+
+/// What a link does not grant all of.
+fn granted(grant: &Grant) -> Vec<String> {
+    let subjects: Vec<String> = grant.subjects.iter().map(ToString::to_string).collect();
+    let lists = [
+        ("functions", &grant.functions),
+        ("buckets", &grant.buckets),
+        ("keys", &grant.keys),
+        ("hosts", &grant.hosts),
+        ("methods", &grant.methods),
+        ("subjects", &subjects),
+    ];
+    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+    let lists = lists.map(|(word, list)| format!("{word} {}", list.join(",")));
+    let limits = [
+        (grant.calls_per_second.map(u64::from), "calls/s"),
+        (grant.bytes_per_second, "bytes/s"),
+        (grant.bytes_per_call, "bytes/call"),
+    ];
+    let limits = limits.into_iter().filter_map(|(limit, unit)| Some(format!("{} {unit}", limit?)));
+    lists.chain(limits).collect()
 }
 
 #[cfg(test)]
@@ -213,6 +289,13 @@ mod tests {
         let require = [("zone".to_string(), "a".to_string())].into();
         let some = LinkOptions { weight: 0, require, ..LinkOptions::default() };
         assert_eq!(options(&some), "weight 0; require zone=a");
+        let grant = Grant {
+            functions: vec!["get".into(), "set".into()],
+            calls_per_second: Some(5),
+            ..Grant::ALL
+        };
+        let some = LinkOptions { grant, ..LinkOptions::default() };
+        assert_eq!(options(&some), "functions get,set; 5 calls/s");
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub(super) struct Up {
     /// The public key of a publisher whose components may run here. Repeatable.
     #[arg(long, value_name = "PUBLISHER-KEY")]
     trust: Vec<PublisherKey>,
+    /// How long compiling one component may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    compile_time: u64,
+    /// Refuse calls of people (`wattle call`) that come through other nodes.
+    #[arg(long)]
+    no_remote_operators: bool,
     /// Serve the apps' HTTP routes on this address.
     #[arg(long, value_name = "IP:PORT")]
     http: Option<SocketAddr>,
@@ -104,6 +110,8 @@ impl Up {
                 host_directory,
                 labels: self.labels.into_iter().collect(),
                 trust: self.trust,
+                compile_time: Duration::from_secs(self.compile_time),
+                remote_operators: !self.no_remote_operators,
                 http: self.http,
                 http_timeout: Duration::from_secs(self.http_timeout),
                 drain: Duration::from_secs(self.drain),

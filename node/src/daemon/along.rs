@@ -8,29 +8,42 @@ use wattle_mesh::core::links::{Import, Target as Link};
 use wattle_mesh::core::routing::{self, Share};
 use wattle_mesh::net::{NodeView, View};
 
+use super::grants::Leaving;
 use super::node::Node;
 use super::reach::{serves, unwanted};
 use super::table::{Table, Target};
 
 impl Node {
-    /// The link that takes the next call of `import`.
+    /// The link that takes the next call of `import`, of those that grant it.
     pub(super) fn draw<'t>(
         &self,
         table: &Table,
         import: &'t Import,
+        leaving: &Leaving<'_>,
     ) -> Result<&'t Link, CallError> {
-        let links = import.targets();
-        let drawn = match links {
-            [only] => Some(only),
-            _ => {
+        let mut missing = None;
+        let mut links: Vec<&Link> = Vec::with_capacity(import.targets().len());
+        for link in import.targets() {
+            match leaving.fits(link) {
+                Ok(()) => links.push(link),
+                Err(why) => missing = Some((why, &link.to)),
+            }
+        }
+        if let Some((missing, target)) = missing.filter(|_| links.is_empty()) {
+            return Err(self.not_leaving(leaving, target, &missing));
+        }
+        let drawn = match links.as_slice() {
+            [only] => Some(*only),
+            links => {
                 let view = self.mesh().map(|mesh| mesh.view()).unwrap_or_default();
                 let share = |link: &Link| Share {
                     weight: link.options.weight,
                     callable: !self.callable(table, &view, link).is_empty(),
                 };
-                let shares: Vec<Share> = links.iter().map(share).collect();
+                let shares: Vec<Share> = links.iter().map(|link| share(link)).collect();
                 let mut routes = self.routes().state.lock().unwrap_or_else(PoisonError::into_inner);
-                routing::draw(&shares, &mut routes.1).and_then(|drawn| links.get(drawn))
+                let drawn = routing::draw(&shares, &mut routes.1);
+                drawn.and_then(|drawn| links.get(drawn).copied())
             }
         };
         let nowhere = || CallError::new(ErrorKind::Internal, "an import without any link");

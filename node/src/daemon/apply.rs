@@ -69,9 +69,19 @@ impl Node {
             let digest = request.artifacts.get(name).copied().ok_or_else(|| {
                 fail(format!("its file {} was not sent along", declared.wasm.display()))
             })?;
-            let found = load(self, digest).await.map_err(fail)?;
+            let id = ComponentId::new(manifest.app.clone(), name.clone());
+            let publishers = self.table().publishers().keys(self.trusted());
+            let found = load(self, &id, digest, &publishers).await.map_err(fail)?;
             let found = found.ok_or_else(|| fail(format!("{digest} is not on this node")))?;
             loaded.insert(name.clone(), (digest, found));
+        }
+        for link in &manifest.links {
+            let declared = manifest.components.get(&link.from);
+            if let (Some(declared), Some((_, to))) = (declared, loaded.get(&link.to)) {
+                let (contract, exports) = (&link.contract, to.component.exports());
+                fit::check_granted(contract, &link.to, exports, &link.options)
+                    .map_err(|why| failed(request, &link.from, declared, why))?;
+            }
         }
         let components = manifest
             .components

@@ -78,6 +78,14 @@ impl Node {
         }
         let table = self.fresh_table();
         let mut problems = Vec::new();
+        let kind = match table.target(&to) {
+            Ok(Target::Provider(spec)) => Some(Some(&spec.kind)),
+            Ok(Target::Component(_)) => Some(None),
+            Err(_) => None,
+        };
+        if let Some(Err((_, why))) = kind.map(|kind| options.grant.check_for(kind)) {
+            return Err(ChangeError::Invalid(why));
+        }
         problems.extend(check_component(&table, &key.from).err());
         match check_target(&table, &to, contract) {
             Ok(()) => problems.extend(fits(&table, &key, &to, &options)),

@@ -2,9 +2,9 @@
 //! functions that it names are there. By what the records say of the components, which every node
 //! has.
 
-use wattle_contracts::id::{ComponentId, ContractId};
-use wattle_contracts::record::{ComponentSpec, ImportSpec, LinkOptions};
-use wattle_runtime::Component;
+use wattle_contracts::id::{ComponentId, ContractId, LocalName};
+use wattle_contracts::record::{ComponentSpec, ImportSpec, LinkOptions, plain};
+use wattle_runtime::{Component, Interface};
 
 use super::apply::is_built_in;
 
@@ -79,6 +79,27 @@ pub(super) fn check_functions(
     Err(format!(
         "`idempotent` names `{name}`, and `{contract}` has no such function, as far as `{from}` \
          imports it; it has {all}"
+    ))
+}
+
+/// Whether the component `to` exports each function that a link of `contract` grants. (Its source
+/// may know fewer: what it does not call is left out of it.)
+pub(super) fn check_granted(
+    contract: &ContractId,
+    to: &LocalName,
+    exports: &[Interface],
+    options: &LinkOptions,
+) -> Result<(), String> {
+    let exports = || exports.iter().filter(|export| contract.covers(&export.contract));
+    let known = || exports().flat_map(|export| &export.functions).map(|f| plain(&f.name));
+    let Some(name) = options.grant.functions.iter().find(|name| !known().any(|f| f == *name))
+    else {
+        return Ok(());
+    };
+    let all = listed(known().map(Into::into));
+    Err(format!(
+        "its link of `{contract}` grants the function `{name}`, and `{to}` exports no such one; it \
+         has {all}"
     ))
 }
 

@@ -1,7 +1,8 @@
 //! The parts of a running node, as all of it sees them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::Handle;
@@ -14,8 +15,9 @@ use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
 use wattle_mesh::core::routing::carries;
 use wattle_mesh::net::{Mesh, Messenger, Records};
-use wattle_runtime::{CacheConfig, Engine, EngineConfig};
+use wattle_runtime::{CacheConfig, CompilerProcess, Engine, EngineConfig};
 
+use super::grants::Grants;
 use super::invoke::Repeats;
 use super::logs::Logs;
 use super::pace::Paces;
@@ -38,6 +40,8 @@ pub(crate) struct Node {
     started: Instant,
     engine: Engine,
     artifacts: ArtifactStore,
+    /// The publishers that this node trusts by itself.
+    trusted: Vec<PublisherKey>,
     keyvalue: KeyValueTables,
     http_client: HttpClient,
     audit: Arc<Audit>,
@@ -47,6 +51,7 @@ pub(crate) struct Node {
     routes: Routes,
     secrets: Secrets,
     repeats: Repeats,
+    grants: Grants,
     table: RwLock<Arc<Table>>,
     /// What the table was made of. Weak, so that the records need not be copied to be changed.
     known: Mutex<Weak<Records>>,
@@ -60,6 +65,17 @@ pub(crate) struct Node {
     leave: Notify,
 }
 
+/// What a node is told of itself.
+pub(crate) struct Settings {
+    pub(crate) labels: Labels,
+    /// The publishers that it trusts by itself.
+    pub(crate) trusted: Vec<PublisherKey>,
+    /// How long compiling one component may take.
+    pub(crate) compile_time: Duration,
+    /// Whether people may call its components through other nodes.
+    pub(crate) remote_operators: bool,
+}
+
 impl Node {
     /// A node on the data folder `home`. It does nothing until the mesh is attached. `work` has
     /// the threads for calls that compute.
@@ -67,10 +83,10 @@ impl Node {
         work: Handle,
         home: &Home,
         key: &Arc<SigningKey>,
-        labels: Labels,
-        trusted: Vec<PublisherKey>,
+        settings: Settings,
         audit: Arc<Audit>,
     ) -> Result<(Arc<Self>, RecordTable, MessageTables)> {
+        let Settings { labels, trusted, compile_time, remote_operators } = settings;
         let database = Database::open(&home.database())?;
         let cache = CacheConfig {
             directory: home.code_cache(),
@@ -80,6 +96,7 @@ impl Node {
         let engine = Engine::new(EngineConfig {
             instances: INSTANCES,
             cache: Some(cache),
+            compiler: Some(compiler(compile_time)?),
             work: Some(work.clone()),
             ..EngineConfig::default()
         })
@@ -89,7 +106,8 @@ impl Node {
             labels,
             started: Instant::now(),
             engine,
-            artifacts: ArtifactStore::open(home.artifacts(), trusted)?,
+            artifacts: ArtifactStore::open(home.artifacts())?,
+            trusted,
             keyvalue: KeyValueTables::new(database.clone()),
             http_client: HttpClient::new()?,
             audit,
@@ -99,6 +117,7 @@ impl Node {
             routes: Routes::new(),
             secrets: Secrets::new(Arc::clone(key)),
             repeats: Repeats::new(),
+            grants: Grants::new(remote_operators),
             table: RwLock::default(),
             known: Mutex::default(),
             mesh: OnceLock::new(),
@@ -158,6 +177,11 @@ impl Node {
         &self.artifacts
     }
 
+    /// The publishers that this node trusts by itself.
+    pub(crate) fn trusted(&self) -> &[PublisherKey] {
+        &self.trusted
+    }
+
     pub(crate) fn keyvalue(&self) -> &KeyValueTables {
         &self.keyvalue
     }
@@ -215,6 +239,10 @@ impl Node {
         &self.repeats
     }
 
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
     /// The declared apps as they are now.
     pub(crate) fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
@@ -229,7 +257,8 @@ impl Node {
             return;
         }
         let table = Arc::new(Table::new(records.iter()));
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&table);
+        self.stop_what_may_not_run(&table);
         *known = Arc::downgrade(&records);
     }
 
@@ -255,6 +284,20 @@ impl Node {
     pub(crate) fn mesh(&self) -> Option<&Mesh> {
         self.mesh.get()
     }
+}
+
+/// This program, told to compile. It may use more of the processors than it takes time: it has a
+/// thread for each.
+fn compiler(time: Duration) -> Result<CompilerProcess> {
+    // The very program that runs, also when its file was replaced meanwhile.
+    let running = PathBuf::from("/proc/self/exe");
+    let program = match running.exists() {
+        true => running,
+        false => std::env::current_exe().context("can't find this program, to compile with")?,
+    };
+    let seconds = time.as_secs().saturating_mul(4).to_string();
+    let args = ["compile".into(), "--seconds".into(), seconds.into()].to_vec();
+    Ok(CompilerProcess { program, args, time })
 }
 
 /// Signs the compiled code on disk. Nobody without the node's key can make it.

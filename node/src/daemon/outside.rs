@@ -7,19 +7,21 @@ use http::{Request, Response};
 use wattle_contracts::call::{CallError, Encoding, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
 use wattle_contracts::message::MessageId;
-use wattle_contracts::record::ProviderKind;
+use wattle_contracts::record::{Asked, ProviderKind};
 use wattle_mesh::core::links::Target as Link;
 use wattle_runtime::{
     CallContext, HttpBody, HttpOutError, HttpTimeouts, KeyValue, KeyValueError, LogLevel, Outside,
     PublishError, Way,
 };
 
+use super::grants::Leaving;
 use super::node::Node;
 use super::table::{Table, Target};
 use super::way::LinkedImport;
 use crate::providers::http_message::OUTGOING;
 use crate::providers::keyvalue::{self, LinkedStore};
 use crate::providers::messaging::Publication;
+use crate::providers::outgoing;
 
 /// The way out of every component on this node. Holds the node weakly: the node holds the
 /// components.
@@ -35,7 +37,8 @@ impl NodeOutside {
     fn store(&self, source: &ComponentId, bucket: &str) -> Result<Arc<dyn KeyValue>, CallError> {
         let node = self.node()?;
         let table = node.table();
-        let import = table.import(source, &parsed(keyvalue::CONTRACT)?)?;
+        let contract = parsed(keyvalue::CONTRACT)?;
+        let import = table.import(source, &contract)?;
         // Of several stores, the bucket's name says which: a store that is another one with each
         // call would be none.
         let Some(link) = import.named(bucket) else {
@@ -48,7 +51,11 @@ impl NodeOutside {
         };
         let home = spec.node.ok_or_else(|| not_linked(format!("`{provider}` has no home yet")))?;
         node.check_home(link, home)?;
-        Ok(Arc::new(LinkedStore { node: Weak::clone(&self.node), provider, home }))
+        let asked = Asked::Store { bucket, keys: Vec::new() };
+        let leaving = Leaving { source, contract: &contract, function: "open", asked };
+        node.leaves(&leaving, &provider, [(import.contract(), link)], 0)?;
+        let (node, source) = (Weak::clone(&self.node), source.clone());
+        Ok(Arc::new(LinkedStore { node, source, provider, home }))
     }
 }
 
@@ -114,7 +121,14 @@ impl Outside for NodeOutside {
     ) -> Result<Response<HttpBody>, HttpOutError> {
         let node = self.node()?;
         let table = node.table();
-        let link = node.draw(&table, table.import(source, &parsed(OUTGOING)?)?)?;
+        let contract = parsed(OUTGOING)?;
+        let import = table.import(source, &contract)?;
+        let asked = outgoing::asked(&request)?;
+        let leaving = Leaving { source, contract: &contract, function: "handle", asked };
+        let link = node.draw(&table, import, &leaving)?;
+        let bytes = outgoing::announced(&request);
+        node.leaves(&leaving, &link.to, [(import.contract(), link)], bytes)?;
+        let request = outgoing::limited(request, &link.options.grant);
         node.http_out(context, &table, link, request, timeouts).await
     }
 }

@@ -82,6 +82,22 @@ impl Running {
         gone
     }
 
+    /// Stops `id` because it may not run, and says whether it ran. Calls under way are finished.
+    pub(crate) fn refuse(&self, id: &ComponentId, why: &str) -> bool {
+        let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
+        let ran = actors.remove(id).is_some();
+        self.changes.fetch_add(1, Ordering::Release);
+        drop(actors);
+        self.set_status(id.clone(), Status::Failed(why.into()));
+        ran
+    }
+
+    /// What each component that runs was declared as.
+    pub(crate) fn specs(&self) -> Vec<(ComponentId, ComponentSpec)> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        actors.iter().map(|(id, entry)| (id.clone(), entry.spec.clone())).collect()
+    }
+
     pub(crate) fn ids(&self) -> Vec<ComponentId> {
         let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
         let mut ids: Vec<_> = actors.keys().cloned().collect();

@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
-use wattle_contracts::record::{ComponentSpec, RecordKey};
+use wattle_contracts::record::{ComponentSpec, RecordKey, SignedComponent};
 use wattle_mesh::net::{Failure, Load, Mesh, NodeView, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
 use super::node::{INSTANCES, Node, resident_memory};
 use super::outside::NodeOutside;
+use super::publishers::contracts;
 use super::running::Status;
 use super::table::Table;
 
@@ -121,6 +122,14 @@ impl Share {
         id: ComponentId,
         spec: &ComponentSpec,
     ) {
+        if let Err(why) = node.may_run_as(&node.table(), &id, spec) {
+            // Nothing to be tried again before a record changes.
+            self.failed.remove(&id);
+            if node.running().refuse(&id, &why) {
+                tracing::warn!(component = %id, why, "stopped");
+            }
+            return;
+        }
         let waits =
             |(failed, at): &(ComponentSpec, Instant)| failed == spec && Instant::now() < *at;
         if node.running().is_current(&id, spec) {
@@ -239,13 +248,11 @@ async fn start(
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<(), String> {
-    // Before it is fetched: what nobody here trusts need not cross the network.
-    node.artifacts().check_publisher(spec.publisher).map_err(|error| error.to_string())?;
     node.running().set_status(id.clone(), Status::Starting);
     let component = match node.running().component(id, spec.digest) {
         // Only what is around it has changed: its configuration, for instance.
         Some(component) => component,
-        None => obtain(node, mesh, id, spec.digest).await?,
+        None => obtain(node, mesh, id, spec).await?,
     };
     let config = ActorConfig { id: id.clone(), config: spec.config.clone(), limits: limits(spec) };
     let outside = Arc::new(NodeOutside { node: Arc::downgrade(node) });
@@ -259,13 +266,16 @@ async fn obtain(
     node: &Arc<Node>,
     mesh: &Mesh,
     id: &ComponentId,
-    digest: Digest,
+    spec: &ComponentSpec,
 ) -> Result<Component, String> {
-    if let Some(found) = load(node, digest).await? {
+    let (digest, publisher) = (spec.digest, spec.publisher);
+    if let Some(found) = load(node, id, digest, &[publisher]).await? {
         return Ok(found.component);
     }
-    fetch(node, mesh, id, digest).await?;
-    let found = load(node, digest).await?.ok_or("its file vanished from this node's disk")?;
+    fetch(node, mesh, id, spec).await?;
+    let found = load(node, id, digest, &[publisher])
+        .await?
+        .ok_or("its file vanished from this node's disk")?;
     Ok(found.component)
 }
 
@@ -276,17 +286,39 @@ pub(super) struct Loaded {
     pub(super) size: u64,
 }
 
-/// Verifies and compiles the artifact `digest`, if this node holds it.
-pub(super) async fn load(node: &Arc<Node>, digest: Digest) -> Result<Option<Loaded>, String> {
-    let node = Arc::clone(node);
+/// Verifies and compiles the artifact `digest`, if this node holds it, to be run as `id`. One of
+/// `publishers` must have signed it, and be trusted with that.
+pub(super) async fn load(
+    node: &Arc<Node>,
+    id: &ComponentId,
+    digest: Digest,
+    publishers: &[PublisherKey],
+) -> Result<Option<Loaded>, String> {
+    let (node, id, publishers) = (Arc::clone(node), id.clone(), publishers.to_vec());
     let work = move || {
-        let Some((bytes, publisher)) =
-            node.artifacts().load(digest).map_err(|error| error.to_string())?
+        let Some((bytes, signers)) =
+            node.artifacts().load(digest, &publishers).map_err(|error| error.to_string())?
         else {
             return Ok(None);
         };
+        let table = node.table();
+        let first = |signers: &[PublisherKey], component: SignedComponent<'_>| {
+            let mut why = String::new();
+            for signer in signers {
+                match node.may_run(&table, *signer, &component) {
+                    Ok(()) => return Ok(*signer),
+                    Err(refused) => why = refused,
+                }
+            }
+            Err(why)
+        };
+        // What its rules do not let run is not compiled; what it imports is only known afterwards.
+        first(&signers, SignedComponent { id: &id, digest, contracts: None })?;
         let component =
             Component::load(node.engine(), &digest, &bytes).map_err(|error| error.to_string())?;
+        let contracts = contracts(&component);
+        let contracts = Some(contracts.iter().collect());
+        let publisher = first(&signers, SignedComponent { id: &id, digest, contracts })?;
         Ok(Some(Loaded { component, publisher, size: bytes.len() as u64 }))
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
@@ -297,8 +329,9 @@ async fn fetch(
     node: &Arc<Node>,
     mesh: &Mesh,
     id: &ComponentId,
-    digest: Digest,
+    spec: &ComponentSpec,
 ) -> Result<(), String> {
+    let digest = spec.digest;
     let view = mesh.view();
     // Whoever declared the app held it then, and the record is here before the gossip of who
     // holds what.
@@ -320,7 +353,7 @@ async fn fetch(
     holders.sort_unstable();
     let mut why = format!("no node that can be reached holds {digest}");
     for (.., holder) in holders {
-        match fetch_from(node, mesh, holder, digest).await {
+        match fetch_from(node, mesh, holder, spec).await {
             Ok(()) => return Ok(()),
             Err(error) => why = error,
         }
@@ -332,8 +365,9 @@ async fn fetch_from(
     node: &Arc<Node>,
     mesh: &Mesh,
     holder: NodeId,
-    digest: Digest,
+    spec: &ComponentSpec,
 ) -> Result<(), String> {
+    let (digest, publisher) = (spec.digest, spec.publisher);
     let mut source = mesh
         .fetch_artifact(holder, digest, MAX_ARTIFACT as u64)
         .await
@@ -344,7 +378,7 @@ async fn fetch_from(
         .await
         .map_err(|error| format!("fetching {digest} from {holder} failed: {error}"))?;
     let node = Arc::clone(node);
-    let keep = move || node.artifacts().put(digest, &bytes).map(drop);
+    let keep = move || node.artifacts().put(digest, &bytes, &[publisher]).map(drop);
     tokio::task::spawn_blocking(keep)
         .await
         .map_err(|error| error.to_string())?

@@ -1,11 +1,10 @@
 //! Calls that come from other nodes.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source};
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::record::{ProviderKind, ProviderSpec};
@@ -14,12 +13,10 @@ use wattle_mesh::net::{ArtifactSource, BodyStream, Reply, Service};
 use wattle_runtime::{CallContext, HttpOutError, HttpTimeouts};
 
 use super::calls::{ANY, wave_here};
+use super::grants::Admitted;
 use super::node::Node;
-use super::table::{Table, Target};
-use crate::providers::http_message;
-
-/// How long a new link may take from the node that goes by it to this one.
-const NEWS: Duration = Duration::from_secs(2);
+use super::table::Target;
+use crate::providers::{http_message, keyvalue, outgoing};
 
 /// Answers other nodes on behalf of this one.
 pub(crate) struct NodeService {
@@ -36,9 +33,10 @@ impl Service for NodeService {
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
         let (node, route) = (Node::of(&self.node)?, Arc::clone(&header.route));
+        let origin = header.origin(from);
         let outcome = node.serve(from, header, payload, body).await;
         if let Err(error) = &outcome {
-            node.note_denied(&route.source, Some(from), &route.target.to_string(), error);
+            node.note_denied(&route.source, Some(origin), &route.target.to_string(), error);
         }
         outcome
     }
@@ -67,47 +65,20 @@ impl Node {
             return self.serve_messages(from, &header, payload).await;
         }
         if header.route.source == Source::Secrets {
-            return self.hand_over(from, &header, &payload).await;
+            return self.hand_over(header.origin(from), &header, &payload).await;
         }
-        let table = self.table_that_allows(&mut header).await?;
-        match table.target(&header.route.target)? {
-            Target::Provider(spec) => self.serve_provider(spec, header, payload, body).await,
+        let admitted = self.admit(from, &mut header).await?;
+        match admitted.table.target(&header.route.target)? {
+            Target::Provider(spec) => {
+                self.serve_provider(&admitted, spec, header, payload, body).await
+            }
             Target::Component(_) => {
+                self.arrives(&admitted, &header.route, payload.len())?;
                 let (node, target) = (Arc::clone(self), header.route.target.clone());
                 let call = async move { node.serve_component(header, payload, body).await };
                 self.paces().run(&target, call).await
             }
         }
-    }
-
-    /// The table, where it allows the call. The caller's node may have heard of a link before
-    /// this one, so a component that is not linked (yet) is refused only after [`NEWS`].
-    async fn table_that_allows(&self, header: &mut CallHeader) -> Result<Arc<Table>, CallError> {
-        let allowed = |header: &CallHeader| {
-            let table = self.table();
-            table
-                .check_call(&header.route.source, &header.route.target, &header.route.contract)
-                .map(|()| table)
-        };
-        let mut outcome = allowed(header);
-        let (Err(_), Source::Component(_), Some(mesh)) =
-            (&outcome, &header.route.source, self.mesh())
-        else {
-            return outcome;
-        };
-        let asked = Instant::now();
-        let until = asked + NEWS.min(header.time_left);
-        let mut records = mesh.watch_records();
-        loop {
-            self.refresh_table(mesh);
-            outcome = allowed(header);
-            if outcome.is_ok() || !matches!(timeout_at(until, records.changed()).await, Ok(Ok(())))
-            {
-                break;
-            }
-        }
-        header.time_left = header.time_left.saturating_sub(asked.elapsed());
-        outcome
     }
 
     async fn serve_component(
@@ -148,6 +119,7 @@ impl Node {
 
     async fn serve_provider(
         self: &Arc<Self>,
+        admitted: &Admitted,
         spec: &ProviderSpec,
         header: CallHeader,
         payload: Bytes,
@@ -163,7 +135,9 @@ impl Node {
                 let request = wire::decode(&payload).map_err(|error| {
                     CallError::new(ErrorKind::Internal, format!("`{provider}`: {error}"))
                 })?;
+                let link = self.store_arrives(admitted, &header.route, &request)?;
                 let reply = self.keyvalue().handle(provider, request).await;
+                let reply = keyvalue::granted(reply, &link.options.grant);
                 let reply = wire::encode(&reply).map_err(|error| {
                     CallError::new(ErrorKind::Internal, format!("`{provider}`: {error}"))
                 })?;
@@ -174,6 +148,10 @@ impl Node {
                     return unreachable(format!("`{provider}` is not served by this node"));
                 }
                 let request = http_message::request_in(&payload, body)?;
+                let asked = outgoing::asked(&request)?;
+                let bytes = outgoing::announced(&request);
+                let link = self.request_arrives(admitted, &header.route, &asked, bytes)?;
+                let request = outgoing::limited(request, &link.options.grant);
                 let timeouts =
                     HttpTimeouts { first_byte: Some(header.time_left), ..HttpTimeouts::default() };
                 let response = self.http_client().send(request, hosts, timeouts).await;

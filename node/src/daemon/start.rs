@@ -26,7 +26,7 @@ use wattle_mesh::net::{
 
 use super::gateway::Gateway;
 use super::messages;
-use super::node::Node;
+use super::node::{Node, Settings};
 use super::scheduler;
 use super::service::NodeService;
 use crate::api;
@@ -49,6 +49,10 @@ pub(crate) struct UpOptions {
     pub(crate) host_directory: HostDirectory,
     pub(crate) labels: Labels,
     pub(crate) trust: Vec<PublisherKey>,
+    /// How long compiling one component may take.
+    pub(crate) compile_time: Duration,
+    /// Whether people may call this node's components through other nodes.
+    pub(crate) remote_operators: bool,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_timeout: Duration,
     /// How long calls under way may take to finish when the node stops.
@@ -76,9 +80,13 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
         mesh: paper.body.mesh,
         version: env!("CARGO_PKG_VERSION").into(),
     });
-    let (labels, trusted) = (options.labels.clone(), options.trust.clone());
-    let (node, records, kept) =
-        Node::new(work.clone(), &home, &key, labels, trusted, audit.clone())?;
+    let settings = Settings {
+        labels: options.labels.clone(),
+        trusted: options.trust.clone(),
+        compile_time: options.compile_time,
+        remote_operators: options.remote_operators,
+    };
+    let (node, records, kept) = Node::new(work.clone(), &home, &key, settings, audit.clone())?;
     // Secrets are opened in memory: nothing of it goes to a file when the process crashes, and no
     // other process of this user reads it. Only now: the engine has opened its own page map.
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {

@@ -7,13 +7,14 @@ pub(crate) use settings::Settings;
 
 use std::collections::BTreeMap;
 
-use wattle_contracts::call::{CallError, ErrorKind, Source};
+use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{AppName, ComponentId, ContractId};
 use wattle_contracts::record::{
     App, ComponentSpec, ConfigKey, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Secret,
     Version,
 };
-use wattle_mesh::core::links::{Import, Links};
+use wattle_mesh::core::links::{Import, Links, Target as Link};
+use wattle_mesh::core::publishers::Publishers;
 use wattle_mesh::net::Declaration;
 
 /// Everything that is declared.
@@ -25,6 +26,7 @@ pub(crate) struct Table {
     links: Links,
     settings: Settings,
     secrets: BTreeMap<ConfigKey, (Secret, Version)>,
+    publishers: Publishers,
     /// Every HTTP route with the component that answers it, the most exact first.
     routes: Vec<(HttpRoute, ComponentId)>,
 }
@@ -40,6 +42,7 @@ impl Table {
     pub(crate) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let (mut apps, mut links) = (BTreeMap::new(), Vec::new());
         let (mut settings, mut secrets) = (Settings::default(), BTreeMap::new());
+        let mut publishers = Vec::new();
         for record in records {
             let version = record.version;
             match (&record.key, &record.body) {
@@ -54,6 +57,9 @@ impl Table {
                 }
                 (RecordKey::Secret(key), RecordBody::Secret(secret)) => {
                     secrets.insert(key.clone(), (Secret::clone(secret), version));
+                }
+                (RecordKey::Publisher(key), RecordBody::Publisher(publisher)) => {
+                    publishers.push((*key, &**publisher, version));
                 }
                 _ => {}
             }
@@ -73,7 +79,8 @@ impl Table {
         // Stable: of two routes that are equally exact, the app that comes first by name wins,
         // on every node.
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.exactness()));
-        Self { apps, links, settings, secrets, routes }
+        let publishers = Publishers::new(publishers);
+        Self { apps, links, settings, secrets, publishers, routes }
     }
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
@@ -98,6 +105,11 @@ impl Table {
     /// Where imports go.
     pub(crate) fn links(&self) -> &Links {
         &self.links
+    }
+
+    /// Whose components may run.
+    pub(crate) fn publishers(&self) -> &Publishers {
+        &self.publishers
     }
 
     /// The configuration values that are records of their own.
@@ -145,30 +157,25 @@ impl Table {
         })
     }
 
-    /// Whether `source` may call `contract` of `target`: a component only along a link, a gateway
-    /// only what a route names, an operator anything.
-    pub(crate) fn check_call(
-        &self,
-        source: &Source,
-        target: &ComponentId,
+    /// The links by which `source` may call `contract` of `target`, each with its contract as it is
+    /// written.
+    pub(super) fn links_between<'t>(
+        &'t self,
+        source: &ComponentId,
         contract: &ContractId,
-    ) -> Result<(), CallError> {
-        let allowed = match source {
-            Source::Component(caller) => {
-                self.links.get(caller, contract).is_some_and(|import| import.goes_to(target))
-            }
-            Source::Gateway => self.routes.iter().any(|(_, component)| component == target),
-            Source::Operator => true,
-            // A node delivers messages by its messenger, and calls nothing else so.
-            Source::Messages => false,
-            // A node that asks for a secret is answered before it is looked for links.
-            Source::Secrets => false,
-        };
-        if allowed {
-            return Ok(());
-        }
-        let message = format!("no link or route lets {source} call `{contract}` of `{target}`");
-        Err(CallError::new(ErrorKind::NotAllowed, message))
+        target: &ComponentId,
+    ) -> impl Iterator<Item = (&'t ContractId, &'t Link)> {
+        let links =
+            self.links.get(source, contract).into_iter().flat_map(|import| {
+                import.targets().iter().map(move |link| (import.contract(), link))
+            });
+        let target = target.clone();
+        links.filter(move |(_, link)| link.to == target)
+    }
+
+    /// Whether an HTTP route leads to `target`.
+    pub(super) fn answers_http(&self, target: &ComponentId) -> bool {
+        self.routes.iter().any(|(_, component)| component == target)
     }
 
     /// The component that answers a request for `path` at `host`.

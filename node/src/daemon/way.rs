@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use wattle_contracts::call::{CallError, CallRoute, Encoding, Source};
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
-use wattle_contracts::record::LinkOptions;
+use wattle_contracts::record::Asked;
+use wattle_mesh::core::links::Target as Link;
 use wattle_mesh::core::routing::Candidate;
 use wattle_mesh::net::View;
 use wattle_runtime::{Actor, CallContext, Destination, Remote, Way};
 
+use super::grants::Leaving;
 use super::invoke::repeats;
 use super::node::Node;
 use super::table::Table;
@@ -37,7 +39,8 @@ struct Found {
 }
 
 enum To {
-    Here(Weak<Actor>),
+    /// With the link, where calls along it are counted.
+    Here(Weak<Actor>, Option<Box<(ContractId, Link)>>),
     Elsewhere(Arc<Elsewhere>),
 }
 
@@ -52,18 +55,28 @@ impl LinkedImport {
         Self { node, source, contract, function: function.into(), found: Mutex::default() }
     }
 
-    fn elsewhere(&self, to: &ComponentId, options: &Arc<LinkOptions>) -> Arc<Elsewhere> {
+    fn leaving(&self) -> Leaving<'_> {
+        Leaving {
+            source: &self.source,
+            contract: &self.contract,
+            function: &self.function,
+            asked: Asked::Function,
+        }
+    }
+
+    fn elsewhere(&self, written: &ContractId, link: &Link) -> Arc<Elsewhere> {
         let route = CallRoute {
             source: Source::Component(self.source.clone()),
-            target: to.clone(),
+            target: link.to.clone(),
             contract: self.contract.clone(),
             function: self.function.clone(),
             encoding: Encoding::Values,
         };
         Arc::new(Elsewhere {
             node: Weak::clone(&self.node),
-            repeats: repeats(options, &self.function),
-            options: Arc::clone(options),
+            repeats: repeats(&link.options, &self.function),
+            written: written.clone(),
+            link: link.clone(),
             route: Arc::new(route),
             serving: Mutex::default(),
         })
@@ -81,8 +94,11 @@ impl Way for LinkedImport {
             && is(&found.table, &table)
         {
             match &found.to {
-                To::Here(actor) => {
+                To::Here(actor, counted) => {
                     if let Some(actor) = actor.upgrade() {
+                        if let Some((written, link)) = counted.as_deref() {
+                            node.leaves(&self.leaving(), &link.to, [(written, link)], 0)?;
+                        }
                         return Ok(Destination::Local(actor));
                     }
                 }
@@ -96,15 +112,21 @@ impl Way for LinkedImport {
             let source = Source::Component(self.source.clone());
             node.note_denied(&source, None, &self.contract.to_string(), error);
         })?;
-        let link = node.draw(&table, import)?;
+        let link = node.draw(&table, import, &self.leaving())?;
         let here = node.running().actor(&link.to).filter(|_| node.answers(&table, link));
         let (destination, to) = match here {
             Some(actor) => {
-                let to = To::Here(Arc::downgrade(&actor));
+                let counted = link.options.grant.is_metered();
+                let counted = counted.then(|| Box::new((import.contract().clone(), link.clone())));
+                if counted.is_some() {
+                    // What passes no wire is not written down, and has no length.
+                    node.leaves(&self.leaving(), &link.to, [(import.contract(), link)], 0)?;
+                }
+                let to = To::Here(Arc::downgrade(&actor), counted);
                 (Destination::Local(actor), to)
             }
             None => {
-                let elsewhere = self.elsewhere(&link.to, &link.options);
+                let elsewhere = self.elsewhere(import.contract(), link);
                 (Destination::Remote(elsewhere.clone()), To::Elsewhere(elsewhere))
             }
         };
@@ -118,14 +140,16 @@ impl Way for LinkedImport {
 
 /// Whether `known` is `now`. A weak reference keeps the place in memory, so no other can have
 /// taken it.
-fn is<T>(known: &Weak<T>, now: &Arc<T>) -> bool {
+pub(super) fn is<T>(known: &Weak<T>, now: &Arc<T>) -> bool {
     std::ptr::eq(known.as_ptr(), Arc::as_ptr(now))
 }
 
 /// A component that does not run here, or is not to be called here.
 struct Elsewhere {
     node: Weak<Node>,
-    options: Arc<LinkOptions>,
+    /// The link, and its contract as it is written.
+    link: Link,
+    written: ContractId,
     /// Whether calls may be made more than once.
     repeats: bool,
     route: Arc<CallRoute>,
@@ -149,7 +173,7 @@ impl Elsewhere {
             }
             _ => {
                 let target = &self.route.target;
-                let found = node.candidates(&table, &view, target, &self.options, &[])?;
+                let found = node.candidates(&table, &view, target, &self.link.options, &[])?;
                 let candidates: Arc<[Candidate]> = found.into();
                 *serving = Some(Serving {
                     view: Arc::downgrade(&view),
@@ -169,16 +193,19 @@ impl Remote for Elsewhere {
     async fn call(
         &self,
         context: CallContext,
-        _source: &ComponentId,
-        _contract: &ContractId,
-        _function: &str,
+        source: &ComponentId,
+        contract: &ContractId,
+        function: &str,
         arguments: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
         let node = Node::of(&self.node)?;
+        let leaving = Leaving { source, contract, function, asked: Asked::Function };
+        let bytes = arguments.len() as u64;
+        node.leaves(&leaving, &self.link.to, [(&self.written, &self.link)], bytes)?;
         let header = node.header_along(&context, Arc::clone(&self.route));
         let reply = if self.repeats {
             // In a box of its own: every call's future would else have room for this one's.
-            Box::pin(node.send_again(&self.options, header, arguments.into())).await?
+            Box::pin(node.send_again(&self.link.options, header, arguments.into())).await?
         } else {
             let to = self.choose(&node)?;
             node.send_to(to, header, arguments.into(), None).await?

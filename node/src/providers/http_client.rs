@@ -10,6 +10,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use wattle_contracts::record::host_matches;
 use wattle_runtime::{HttpBody, HttpOutError, HttpTimeouts};
 
 /// How long connecting may take, where the component does not say less.
@@ -69,31 +70,16 @@ impl HttpClient {
     }
 }
 
-/// Whether a pattern of a manifest (`*`, `name`, `name:port`, `*.name`) allows this target.
+/// Whether a pattern of a manifest allows this target.
 fn allows(pattern: &str, uri: &Uri) -> bool {
-    let Some(host) = uri.host() else { return false };
-    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    let port = uri.port_u16().unwrap_or(default);
-    let (name, wanted) = match pattern.rsplit_once(':') {
-        Some((name, digits)) => match digits.parse::<u16>() {
-            Ok(wanted) => (name, Some(wanted)),
-            Err(_) => return false,
-        },
-        None => (pattern, None),
-    };
-    let named = match name.strip_prefix("*.") {
-        Some(parent) => host
-            .len()
-            .checked_sub(parent.len() + 1)
-            .and_then(|at| host.split_at_checked(at))
-            .is_some_and(|(_, rest)| {
-                rest.strip_prefix('.').is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
-            }),
-        None => name == "*" || name.eq_ignore_ascii_case(host),
-    };
-    // A name without a port means the scheme's own: a link to a web site is none to every other
-    // service of that machine. `*` alone means everything.
-    pattern == "*" || (named && wanted.unwrap_or(default) == port)
+    let Some((host, port, usual)) = destination(uri) else { return false };
+    host_matches(pattern, host, port, usual)
+}
+
+/// Where a request goes: the host, the port, and the port that its scheme has where none is named.
+pub(crate) fn destination(uri: &Uri) -> Option<(&str, u16, u16)> {
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    Some((uri.host()?, uri.port_u16().unwrap_or(usual), usual))
 }
 
 /// The nearest error code of `wasi:http` for a failure of the client.
@@ -155,6 +141,7 @@ mod tests {
         assert!(allowed("*", "http://any:1234/"));
         assert!(!allowed("*:80", "http://any:1234/"));
         assert!(!allowed("*", "/no-host"));
+        assert!(allowed("api.example", "https://api.example:443/"));
     }
 
     #[tokio::test]

@@ -5,8 +5,9 @@ use std::sync::Weak;
 
 use async_trait::async_trait;
 use wattle_contracts::call::{CallError, Encoding, ErrorKind};
-use wattle_contracts::id::{ComponentId, NodeId};
+use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::provider::{KeyValueOperation as Op, KeyValueReply, KeyValueRequest};
+use wattle_contracts::record::{Asked, Grant};
 use wattle_contracts::wire;
 use wattle_runtime::{CallContext, KeyPage, KeyValue, KeyValueError};
 
@@ -14,10 +15,16 @@ use crate::daemon::Node;
 
 /// The contract under which operations travel.
 pub(crate) const CONTRACT: &str = "wasi:keyvalue/store";
+/// The contract of operations in one step.
+const ATOMICS: &str = "wasi:keyvalue/atomics";
+/// The contract of operations on several keys.
+const BATCH: &str = "wasi:keyvalue/batch";
 
 /// A store as one component sees it.
 pub(crate) struct LinkedStore {
     pub(crate) node: Weak<Node>,
+    /// The component.
+    pub(crate) source: ComponentId,
     /// The provider that the component is linked to.
     pub(crate) provider: ComponentId,
     /// The node that holds its data.
@@ -33,12 +40,16 @@ impl LinkedStore {
     ) -> Result<KeyValueReply, KeyValueError> {
         let node = Node::of(&self.node)?;
         let request = KeyValueRequest { bucket: bucket.into(), operation };
+        // Asked anew each time: a bucket may be open for longer than its link is there.
+        let table = node.table();
+        let grant =
+            &node.store_leaves(&table, &self.source, &self.provider, &request)?.options.grant;
         let reply = if self.home == node.id() {
             node.keyvalue().handle(&self.provider, request).await
         } else {
             self.ask_home(&node, context, &request).await?
         };
-        match reply {
+        match granted(reply, grant) {
             KeyValueReply::Failed(why) => Err(KeyValueError::Other(why)),
             reply => Ok(reply),
         }
@@ -58,6 +69,55 @@ impl LinkedStore {
         let header = node.header(context, &self.provider, &contract, "handle", Encoding::Message);
         let reply = node.send_to(self.home, header, payload.into(), None).await?;
         wire::decode(&reply.payload).map_err(|error| internal(&error))
+    }
+}
+
+/// What an operation asks for: of which contract, which function, about what, and with how many
+/// bytes.
+pub(crate) fn asked(
+    request: &KeyValueRequest,
+) -> Result<(ContractId, &'static str, Asked<'_>, u64), CallError> {
+    let one = |key: &'_ str| key.len();
+    let (contract, function) = match &request.operation {
+        Op::Open => (CONTRACT, "open"),
+        Op::Get(_) => (CONTRACT, "get"),
+        Op::Set(..) => (CONTRACT, "set"),
+        Op::Delete(_) => (CONTRACT, "delete"),
+        Op::Exists(_) => (CONTRACT, "exists"),
+        Op::ListKeys(_) => (CONTRACT, "list-keys"),
+        Op::Increment(..) => (ATOMICS, "increment"),
+        Op::GetMany(_) => (BATCH, "get-many"),
+        Op::SetMany(_) => (BATCH, "set-many"),
+        Op::DeleteMany(_) => (BATCH, "delete-many"),
+    };
+    let (keys, bytes): (Vec<&str>, usize) = match &request.operation {
+        Op::Open | Op::ListKeys(_) => (Vec::new(), 0),
+        Op::Get(key) | Op::Delete(key) | Op::Exists(key) | Op::Increment(key, _) => {
+            (vec![key], one(key))
+        }
+        Op::Set(key, value) => (vec![key], one(key) + value.len()),
+        Op::GetMany(keys) | Op::DeleteMany(keys) => {
+            (keys.iter().map(String::as_str).collect(), keys.iter().map(|key| one(key)).sum())
+        }
+        Op::SetMany(pairs) => (
+            pairs.iter().map(|(key, _)| key.as_str()).collect(),
+            pairs.iter().map(|(key, value)| one(key) + value.len()).sum(),
+        ),
+    };
+    let contract = contract
+        .parse()
+        .map_err(|error| CallError::new(ErrorKind::Internal, format!("{error}")))?;
+    Ok((contract, function, Asked::Store { bucket: &request.bucket, keys }, bytes as u64))
+}
+
+/// What of a reply its caller may see: of the keys of a bucket, those that it is granted.
+pub(crate) fn granted(reply: KeyValueReply, grant: &Grant) -> KeyValueReply {
+    match reply {
+        KeyValueReply::Keys(mut keys, cursor) => {
+            keys.retain(|key| grant.allows_key(key));
+            KeyValueReply::Keys(keys, cursor)
+        }
+        reply => reply,
     }
 }
 

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{ComponentId, Subject};
 use wattle_contracts::message::MessageId;
-use wattle_contracts::record::ProviderKind;
+use wattle_contracts::record::{Asked, ProviderKind};
 use wattle_mesh::net::{Message, MessageHandler, PublishError as Refused};
 use wattle_runtime::{CallContext, IncomingMessage, PublishError};
 
-use crate::daemon::{Node, Target};
+use crate::daemon::{Leaving, Node, Target};
 
 /// The contract that a publisher imports.
 pub(crate) const PRODUCER: &str = "wattle:messaging/producer";
@@ -51,7 +51,8 @@ impl Node {
             },
             Ok(Target::Component(_)) | Err(_) => false,
         };
-        if !import.targets().iter().any(|link| lets(&link.to)) {
+        let targets: Vec<_> = import.targets().iter().filter(|link| lets(&link.to)).collect();
+        let Some(first) = targets.first() else {
             let names: Vec<String> =
                 import.targets().iter().map(|link| format!("`{}`", link.to)).collect();
             let message = format!(
@@ -60,7 +61,13 @@ impl Node {
                 names.join(", ")
             );
             return Err(PublishError::NotAllowed(message));
-        }
+        };
+        let function = if publication.durable { "publish-durable" } else { "publish" };
+        let asked = Asked::Publish(&subject);
+        let leaving = Leaving { source, contract: &contract, function, asked };
+        let links = targets.iter().map(|link| (import.contract(), *link));
+        let bytes = publication.body.len() as u64;
+        self.leaves(&leaving, &first.to, links, bytes).map_err(not_allowed)?;
         self.publish(&subject, publication).await
     }
 

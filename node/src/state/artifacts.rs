@@ -15,7 +15,6 @@ use crate::home;
 #[derive(Debug, Clone)]
 pub(crate) struct ArtifactStore {
     folder: PathBuf,
-    trusted: Vec<PublisherKey>,
 }
 
 /// Why an artifact was not taken.
@@ -33,42 +32,35 @@ pub(crate) enum StoreArtifactError {
 }
 
 impl ArtifactStore {
-    /// The store in `folder`. Components signed by one of `trusted` are taken.
-    pub(crate) fn open(folder: PathBuf, trusted: Vec<PublisherKey>) -> Result<Self> {
+    /// The store in `folder`.
+    pub(crate) fn open(folder: PathBuf) -> Result<Self> {
         home::make_private_folder(&folder)
             .with_context(|| format!("can't make {}", folder.display()))?;
-        Ok(Self { folder, trusted })
+        Ok(Self { folder })
     }
 
-    /// Whether components of `publisher` are taken; if not, why.
-    pub(crate) fn check_publisher(&self, publisher: PublisherKey) -> Result<(), ArtifactError> {
-        match self.trusted.contains(&publisher) {
-            true => Ok(()),
-            false => Err(ArtifactError::Untrusted {
-                signers: vec![publisher],
-                trusted: self.trusted.clone(),
-            }),
-        }
-    }
-
-    /// Verifies and keeps an artifact. Nothing that is not trusted touches the disk.
+    /// Verifies and keeps an artifact that one of `trusted` has signed, and says who of them.
+    /// Nothing that is not trusted touches the disk.
     pub(crate) fn put(
         &self,
         wanted: Digest,
         bytes: &[u8],
-    ) -> Result<PublisherKey, StoreArtifactError> {
-        let publisher = self.check(wanted, bytes)?;
+        trusted: &[PublisherKey],
+    ) -> Result<Vec<PublisherKey>, StoreArtifactError> {
+        let publishers = check(wanted, bytes, trusted)?;
         if !self.holds(wanted) {
             home::replace_file(&self.path(wanted), bytes).map_err(StoreArtifactError::Disk)?;
         }
-        Ok(publisher)
+        Ok(publishers)
     }
 
-    /// The artifact with this digest, verified anew: a file may have been changed under us.
+    /// The artifact with this digest, and who of `trusted` has signed it; verified anew: a file may
+    /// have been changed under us, and who is trusted changes.
     pub(crate) fn load(
         &self,
         wanted: Digest,
-    ) -> Result<Option<(Vec<u8>, PublisherKey)>, StoreArtifactError> {
+        trusted: &[PublisherKey],
+    ) -> Result<Option<(Vec<u8>, Vec<PublisherKey>)>, StoreArtifactError> {
         let path = self.path(wanted);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -78,8 +70,8 @@ impl ArtifactStore {
                 return Err(StoreArtifactError::Disk(anyhow::Error::new(error).context(context)));
             }
         };
-        match self.check(wanted, &bytes) {
-            Ok(publisher) => Ok(Some((bytes, publisher))),
+        match check(wanted, &bytes, trusted) {
+            Ok(publishers) => Ok(Some((bytes, publishers))),
             Err(StoreArtifactError::WrongDigest { .. }) => {
                 tracing::warn!(file = %path.display(), "a damaged artifact is thrown away; it will be fetched again");
                 if let Err(error) = fs::remove_file(&path) {
@@ -129,17 +121,21 @@ impl ArtifactStore {
         }
     }
 
-    fn check(&self, wanted: Digest, bytes: &[u8]) -> Result<PublisherKey, StoreArtifactError> {
-        let found = Digest::of(bytes);
-        if found != wanted {
-            return Err(StoreArtifactError::WrongDigest { wanted, found });
-        }
-        Ok(artifact::verify(bytes, &self.trusted)?)
-    }
-
     fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(format!("{}.wasm", digest.hex()))
     }
+}
+
+fn check(
+    wanted: Digest,
+    bytes: &[u8],
+    trusted: &[PublisherKey],
+) -> Result<Vec<PublisherKey>, StoreArtifactError> {
+    let found = Digest::of(bytes);
+    if found != wanted {
+        return Err(StoreArtifactError::WrongDigest { wanted, found });
+    }
+    Ok(artifact::verify_all(bytes, trusted)?)
 }
 
 #[cfg(test)]
@@ -155,16 +151,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::from_seed([1; 32]).unwrap();
         let trusted = vec![PublisherKey::from_bytes(key.public())];
-        let store = ArtifactStore::open(folder.path().join("a"), trusted).unwrap();
-        let unsigned = store.put(Digest::of(&COMPONENT), &COMPONENT);
+        let store = ArtifactStore::open(folder.path().join("a")).unwrap();
+        let unsigned = store.put(Digest::of(&COMPONENT), &COMPONENT, &trusted);
         assert!(matches!(unsigned, Err(StoreArtifactError::Refused(_))));
         assert!(store.list().is_empty());
 
         let signed = artifact::sign(&COMPONENT, &key).unwrap();
         let digest = Digest::of(&signed);
-        store.put(digest, &signed).unwrap();
+        store.put(digest, &signed, &trusted).unwrap();
         assert_eq!(store.list(), [digest]);
-        assert_eq!(store.load(digest).unwrap().unwrap().0, signed);
+        assert_eq!(
+            store.load(digest, &trusted).unwrap().unwrap(),
+            (signed.clone(), trusted.clone())
+        );
+        // Who is not trusted any more has signed for nobody.
+        assert!(store.load(digest, &[]).is_err());
 
         store.prune(|needed| needed == digest, Duration::ZERO);
         store.prune(|_| false, Duration::from_secs(3600));
@@ -173,10 +174,10 @@ mod tests {
         let mut damaged = signed.clone();
         damaged.push(0);
         fs::write(store.path(digest), damaged).unwrap();
-        assert!(store.load(digest).unwrap().is_none());
+        assert!(store.load(digest, &trusted).unwrap().is_none());
         assert!(!store.holds(digest));
 
-        store.put(digest, &signed).unwrap();
+        store.put(digest, &signed, &trusted).unwrap();
         store.prune(|_| false, Duration::ZERO);
         assert!(store.list().is_empty());
     }

@@ -76,6 +76,7 @@ impl Instances {
         }
         let mut store = Store::new(self.pre.engine(), State::new(call));
         store.limiter(|state| state);
+        store.set_hostcall_fuel(shared.limits.output);
         store.set_epoch_deadline(1);
         // A component that computes gives way on each tick, so that it holds up neither the
         // other tasks of its thread nor the timers and sockets that they wait for.
@@ -83,6 +84,9 @@ impl Instances {
             let state = store.data();
             if state.context().deadline <= Instant::now() {
                 return Err(state.actor().too_late().into());
+            }
+            if let Some(flood) = state.flood() {
+                return Err(flood.into());
             }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });

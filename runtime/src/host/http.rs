@@ -39,6 +39,9 @@ impl WasiHttpHooks for Call {
                 return Box::new(async move { Err(Error::InternalError(Some(error.message))) });
             }
         };
+        let Some(place) = self.under_way() else {
+            return Box::new(async { Err(Error::ConnectionLimitReached) });
+        };
         let actor = self.actor.clone();
         let options = options.unwrap_or_default();
         let timeouts = HttpTimeouts {
@@ -54,7 +57,14 @@ impl WasiHttpHooks for Call {
                 Ok(response) => response.map_err(out_error)?,
                 Err(_) => return Err(Error::HttpResponseTimeout),
             };
-            let response = response.map(|body| body.map_err(Into::into).boxed_unsync());
+            let response = response.map(|body| {
+                // Under way until its body is read, or given up.
+                let body = body.map_frame(move |frame| {
+                    let _ = &place;
+                    frame
+                });
+                body.map_err(Into::into).boxed_unsync()
+            });
             let rest: Rest = Box::new(async { Ok(()) });
             Ok((response, rest))
         })

@@ -45,7 +45,8 @@ impl logging::Host for State {
             Level::Critical => LogLevel::Critical,
         };
         let actor = self.actor();
-        actor.outside.log(&actor.id, level, &context, &message);
+        actor.log(level, &context, &message);
+        self.count_host_call();
         Ok(())
     }
 }

@@ -65,7 +65,7 @@ impl Line {
         let text = String::from_utf8_lossy(&self.text);
         let text = text.strip_suffix('\r').unwrap_or(&text);
         if !text.is_empty() {
-            self.actor.outside.log(&self.actor.id, self.level, self.name, text);
+            self.actor.log(self.level, self.name, text);
         }
         self.text.clear();
     }

@@ -156,6 +156,37 @@ pub fn bad() -> Vec<u8> {
     ))
 }
 
+/// Exports `test:hostile/hostile`: `list: func(count: u32) -> list<string>`, all of them empty, and
+/// `ask: func(calls: u32)`, which asks the host for the time so often.
+pub fn hostile() -> Vec<u8> {
+    bytes(
+        r#"(component
+            (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+                (export "now" (func (result u64)))))
+            (core func $now (canon lower (func $clock "now")))
+            (core module $m
+                (import "" "now" (func $now (result i64)))
+                (memory (export "memory") 200)
+                (func (export "list") (param $count i32) (result i32)
+                    (i32.store (i32.const 0) (i32.const 16))
+                    (i32.store (i32.const 4) (local.get $count))
+                    (i32.const 0))
+                (func (export "ask") (param $left i32)
+                    (loop $again
+                        (drop (call $now))
+                        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                        (br_if $again (local.get $left)))))
+            (core instance $i (instantiate $m
+                (with "" (instance (export "now" (func $now))))))
+            (alias core export $i "memory" (core memory $memory))
+            (func $list (param "count" u32) (result (list string))
+                (canon lift (core func $i "list") (memory $memory)))
+            (func $ask (param "calls" u32) (canon lift (core func $i "ask")))
+            (instance $e (export "list" (func $list)) (export "ask" (func $ask)))
+            (export "test:hostile/hostile" (instance $e)))"#,
+    )
+}
+
 /// Imports `FROM` with `next: func(x: u32) -> u32`, and exports `TO` with the same, which calls
 /// it `times` times, adding one each time.
 pub fn step(from: &str, to: &str, times: u32) -> Vec<u8> {

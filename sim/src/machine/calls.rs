@@ -315,7 +315,7 @@ impl Machine {
         };
         if through && header.relay.is_none() {
             let call = cx.rng.random();
-            header.relay = Some(Box::new(Relay { to, call, path: Vec::new() }));
+            header.relay = Some(Box::new(Relay { to, call, path: Vec::new(), proof: None }));
         }
         let frame = Frame::Request { id: attempt, header, body };
         cx.out.push(Effect::Send { connection, payload: Payload::Call(Box::new(frame)) });

@@ -34,6 +34,10 @@ wasm = "echo.wasm"
 on = { role = "b" }
 limits = { reuse = 1000 }
 
+[component.granted-relay]
+wasm = "relay.wasm"
+on = { role = "a" }
+
 [component.fresh-relay]
 wasm = "relay.wasm"
 on = { role = "a" }
@@ -56,6 +60,15 @@ contract = "wattle:bench/echo"
 to = "echo"
 
 [[link]]
+from = "granted-relay"
+contract = "wattle:bench/echo"
+to = "echo"
+functions = ["echo"]
+calls_per_second = 10000000
+bytes_per_second = "100GiB"
+bytes_per_call = "1MiB"
+
+[[link]]
 from = "fresh-relay"
 contract = "wattle:bench/echo"
 to = "fresh-echo"
@@ -76,7 +89,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     b.sees(1).await?;
     site.apply(&a, APP, &["relay", "echo"])?;
     let wave = wave(PAYLOAD);
-    for target in ["bench/relay", "bench/fresh-relay", "bench/near-relay"] {
+    for target in ["bench/relay", "bench/granted-relay", "bench/fresh-relay", "bench/near-relay"] {
         a.call_when_ready(target, "relay", &wave).await?;
     }
     let broker = nats::server().map(|server| Broker::start(&server)).transpose()?;
@@ -122,16 +135,18 @@ struct Sides {
 impl Sides {
     async fn one_in_flight(&self, options: &Options, report: &mut Report) -> Result<()> {
         let (rounds, calls) = options.pick((20, MOST_CALLS), (3, 500));
-        let [mut ours, mut near] = [(); 2].map(|()| Latencies::default());
+        let [mut ours, mut granted, mut near] = [(); 3].map(|()| Latencies::default());
         let mut others = [&self.usual, &self.thin]
             .map(|others| (others, Latencies::default(), Latencies::default()));
         for round in 0..=rounds {
             let far_times = self.timed("bench/relay", calls).await?;
+            let granted_times = self.timed("bench/granted-relay", calls).await?;
             let near_times = self.timed("bench/near-relay", calls).await?;
             // The first round only warms up.
             let counts = round > 0;
             if counts {
                 ours.round(far_times);
+                granted.round(granted_times);
                 near.round(near_times);
             }
             for (others, nats, framed) in &mut others {
@@ -155,6 +170,13 @@ impl Sides {
             theirs: if there { micros(nats.p50()) } else { LEFT_OUT.into() },
             ratio: there.then(|| ours.p50() / nats.p50()),
             target: Target::AtMost(0.6),
+        });
+        report.compare(Comparison {
+            what: "two nodes, 1 in flight, p50, function, rate and bytes granted (all granted)",
+            ours: micros(granted.p50()),
+            theirs: micros(ours.p50()),
+            ratio: Some(granted.p50() / ours.p50()),
+            target: Target::AtMost(1.1),
         });
         report.print("two nodes, 1 in flight, Wattle", ours.text());
         if there {

@@ -95,7 +95,8 @@ mod tests {
     }
 
     fn call(number: u64, path: &[u8]) -> Relay {
-        Relay { to: node(9), call: number, path: path.iter().map(|byte| node(*byte)).collect() }
+        let path = path.iter().map(|byte| node(*byte)).collect();
+        Relay { to: node(9), call: number, path, proof: None }
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub(super) async fn serve(job: Job) {
         let text = format!("the call went over more than {} nodes", CallHeader::MAX_HOPS);
         return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
     }
+    if let Err(error) = link.config.relays.check(link.peer, &header, &payload) {
+        return answer.fail(error);
+    }
     let time_left = header.time_left;
     let relays = header.relay.as_deref().is_some_and(|relay| relay.to != link.config.relays.node());
     let work: Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send + '_>> = match relays {

@@ -72,7 +72,8 @@ pub(in crate::net) async fn start(
     let metrics = Arc::new(Metrics::default());
     let peers = Arc::new(Peers::new(metrics.clone()));
     let met = Arc::new(Met::new(config.cell()?));
-    let relays = Arc::new(Relays::new(node, &peers, &metrics));
+    let signer = (config.key.clone(), config.clock);
+    let relays = Arc::new(Relays::new(node, signer, &peers, &metrics));
     let host = host_files(&config)?;
     let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
     let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock));

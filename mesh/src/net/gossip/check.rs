@@ -29,6 +29,17 @@ const GENERATIONS: usize = 64;
 /// How far the largest digest may grow: chitchat panics where none fits into a message.
 const MAX_IDS: usize = 600;
 
+/// How many blocks the news in a message may be cut into. chitchat cuts them every 16 KiB and
+/// compresses each (zstd); a block that says nothing is some twenty bytes long, and may become 64 KiB.
+/// So a message of this many is 4 MiB at the most, and an honest one has what fits into a datagram
+/// when compressed to a sixteenth.
+const MAX_BLOCKS: usize = 64;
+
+/// How a block begins (chitchat 0.11, `serialize.rs`).
+const NO_MORE_BLOCKS: u8 = 0;
+const COMPRESSED: u8 = 1;
+const UNCOMPRESSED: u8 = 2;
+
 /// Decides which messages chitchat gets to see.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -55,14 +66,17 @@ impl Gate {
         }
         let body = message.strip_prefix(PROLOGUE.as_slice()).ok_or("not a message of gossip")?;
         match body.split_first() {
-            Some((&(SYN | SYN_ACK), digest)) => self.check_digest(digest),
+            Some((&SYN, digest)) => self.check_digest(digest).map(drop),
+            Some((&SYN_ACK, digest)) => check_blocks(self.check_digest(digest)?),
             // A delta only changes what is known already.
-            Some((&(ACK | BAD_CLUSTER), _)) => Ok(()),
+            Some((&ACK, delta)) => check_blocks(delta),
+            Some((&BAD_CLUSTER, _)) => Ok(()),
             _ => Err("a message of an unknown kind".into()),
         }
     }
 
-    fn check_digest(&self, mut bytes: &[u8]) -> Result<(), String> {
+    /// Checks a digest, and gives back what stands after it.
+    fn check_digest<'a>(&self, mut bytes: &'a [u8]) -> Result<&'a [u8], String> {
         let count = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = BTreeSet::new();
@@ -86,8 +100,24 @@ impl Gate {
             new.insert(id);
         }
         known.extend(new);
-        Ok(())
+        Ok(bytes)
     }
+}
+
+/// Checks how much the news in a message may become when they are decompressed.
+fn check_blocks(mut bytes: &[u8]) -> Result<(), String> {
+    for _ in 0..=MAX_BLOCKS {
+        match bytes.split_first() {
+            Some((&NO_MORE_BLOCKS, _)) => return Ok(()),
+            Some((&(COMPRESSED | UNCOMPRESSED), rest)) => {
+                bytes = rest;
+                let length = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
+                bytes = bytes.get(usize::from(length)..).ok_or("a block that is cut short")?;
+            }
+            _ => return Err("news that are cut short, or in an unknown form".into()),
+        }
+    }
+    Err(format!("news in more than {MAX_BLOCKS} blocks"))
 }
 
 #[cfg(test)]
@@ -114,6 +144,29 @@ mod tests {
 
     fn gate() -> Gate {
         Gate::new(NodeId::from_bytes([0; 32]), 100)
+    }
+
+    /// Three thousand blocks of nothing, each of which would become 64 KiB.
+    #[test]
+    fn a_decompression_bomb_does_not_reach_chitchat() {
+        let block = [&[COMPRESSED, 18, 0][..], &[0; 18]].concat();
+        let ack = |count: usize| {
+            let blocks = block.repeat(count);
+            [PROLOGUE.as_slice(), &[ACK], &blocks, &[NO_MORE_BLOCKS]].concat()
+        };
+        gate().check(&ack(MAX_BLOCKS)).unwrap();
+        let why = gate().check(&ack(MAX_BLOCKS + 1)).unwrap_err();
+        assert!(why.contains("64 blocks"), "{why}");
+        gate().check(&ack(3_000)).unwrap_err();
+        let mut syn_ack = syn(&[]);
+        syn_ack[PROLOGUE.len()] = SYN_ACK;
+        syn_ack.truncate(PROLOGUE.len() + 1 + 2);
+        gate().check(&[&syn_ack[..], &[NO_MORE_BLOCKS]].concat()).unwrap();
+        let bomb = [&syn_ack[..], &block.repeat(3_000), &[NO_MORE_BLOCKS]].concat();
+        gate().check(&bomb).unwrap_err();
+        for cut in [&[][..], &[COMPRESSED], &[COMPRESSED, 9, 0], &[7]] {
+            gate().check(&[PROLOGUE.as_slice(), &[ACK], cut].concat()).unwrap_err();
+        }
     }
 
     #[test]

@@ -133,6 +133,7 @@ pub(super) fn metrics(node: &Node) -> MetricsReply {
     let mut counters = node.mesh().map(|mesh| counters(&mesh.metrics())).unwrap_or_default();
     let repeats = node.repeats().counts().map(|(name, count)| (name.to_owned(), count));
     counters.extend(repeats);
+    counters.extend(node.grants().counts());
     if let Some(messenger) = node.messenger() {
         let messages = messenger.counts().named();
         counters.extend(messages.map(|(name, count)| (format!("messages_{name}"), count)));
@@ -168,6 +169,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("calls_detoured", mesh.calls_detoured),
         ("calls_relayed", mesh.calls_relayed),
         ("relays_refused", mesh.relays_refused),
+        ("calls_forged", mesh.calls_forged),
         ("records_taken", mesh.records_taken),
         ("records_refused", mesh.records_refused),
         ("records_held_back", mesh.records_held_back),

@@ -1,8 +1,6 @@
 use wattle_contracts::id::{Digest, PublisherKey};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{
-    Config, Hlc, Labels, LimitSpec, Link, LinkKey, LinkOptions, LinkSpec,
-};
+use wattle_contracts::record::{Config, Hlc, Labels, LimitSpec, LinkOptions, LinkSpec};
 
 use super::*;
 
@@ -66,43 +64,6 @@ fn the_most_exact_route_answers() {
     assert_eq!(route("x", "/b"), "shop/any");
     assert_eq!(route("x", "/a/b"), "shop/a");
     assert_eq!(route("h", "/a/b"), "shop/host");
-}
-
-#[test]
-fn a_component_may_call_what_it_is_linked_to_and_nothing_else() {
-    let table = Table::new([&app()]);
-    let contract = "example:shop/pricing@0.1.0".parse().unwrap();
-    let basket = Source::Component(id("shop/basket"));
-    table.check_call(&basket, &id("shop/pricing"), &contract).unwrap();
-    let other = "example:shop/other@0.1.0".parse().unwrap();
-    for (source, target, contract) in [
-        (&basket, "shop/any", &contract),
-        (&basket, "shop/pricing", &other),
-        (&Source::Component(id("shop/pricing")), "shop/pricing", &contract),
-        (&Source::Gateway, "shop/pricing", &contract),
-    ] {
-        let refused = table.check_call(source, &id(target), contract).unwrap_err();
-        assert_eq!(refused.kind, ErrorKind::NotAllowed);
-    }
-    table.check_call(&Source::Gateway, &id("shop/any"), &contract).unwrap();
-}
-
-#[test]
-fn a_link_of_its_own_moves_what_a_component_may_call() {
-    let key: LinkKey = "shop/basket/example:shop/pricing/default".parse().unwrap();
-    let link = Link { to: id("sale/pricing"), options: LinkOptions::default() };
-    let put = |body| record(RecordKey::Link(Box::new(key.clone())), 2, body);
-    let put_link = put(RecordBody::Link(Box::new(link)));
-    let contract = "example:shop/pricing@0.1.0".parse().unwrap();
-    let basket = Source::Component(id("shop/basket"));
-    let allowed = |table: &Table| {
-        ["shop/pricing", "sale/pricing"]
-            .map(|target| table.check_call(&basket, &id(target), &contract).is_ok())
-    };
-    assert_eq!(allowed(&Table::new([&app(), &put_link])), [false, true]);
-    // Whichever comes first.
-    assert_eq!(allowed(&Table::new([&put_link, &app()])), [false, true]);
-    assert_eq!(allowed(&Table::new([&app(), &put(RecordBody::Tombstone)])), [true, false]);
 }
 
 #[test]
