@@ -22,6 +22,8 @@ pub enum Purpose {
     Audit,
     /// A call that a third node passes on, signed by its caller's.
     Call,
+    /// An invitation, signed by the mesh's authority.
+    Invitation,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Purpose::Receipt => b"wattle receipt v1\0",
             Purpose::Audit => b"wattle audit v1\0",
             Purpose::Call => b"wattle call v1\0",
+            Purpose::Invitation => b"wattle invitation v1\0",
         }
     }
 
@@ -54,7 +57,8 @@ pub enum KeyError {
     Malformed(String),
 }
 
-/// A private Ed25519 key: a node's, a publisher's or a mesh authority's.
+/// A private Ed25519 key: a node's, a publisher's, an operator's, an invitation's or a mesh
+/// authority's.
 pub struct SigningKey {
     seed: [u8; 32],
     pair: Ed25519KeyPair,

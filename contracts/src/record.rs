@@ -7,8 +7,11 @@ mod config;
 mod grant;
 mod key;
 mod link;
+mod operator;
 mod publisher;
+mod revocation;
 mod secret;
+mod stamp;
 mod summary;
 
 pub use ancestry::Ancestry;
@@ -20,8 +23,11 @@ pub use config::{Config, ConfigKey};
 pub use grant::{Asked, Grant, Missing, Rule, host_matches, plain};
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
+pub use operator::{Admin, Admitted, Charter, Operator};
 pub use publisher::{Publisher, PublisherRule, SignedComponent};
+pub use revocation::{Print, Revocation, Revoked};
 pub use secret::{SealedKey, Secret};
+pub use stamp::Stamp;
 pub use summary::{CellMember, Declaration, Summary};
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +87,16 @@ pub enum RecordBody {
     Secret(Box<Secret>),
     /// This publisher's components may run.
     Publisher(Box<Publisher>),
+    /// This node belongs to the mesh by this paper.
+    Admitted(Box<Admitted>),
+    /// This key may declare some apps.
+    Operator(Operator),
+    /// This key may declare everything.
+    Admin(Admin),
+    /// Only operators declare.
+    Charter(Charter),
+    /// This key is worth nothing any more.
+    Revocation(Revocation),
 }
 
 /// A signed, versioned statement about one key.
@@ -160,6 +176,18 @@ impl Record {
         previous: Option<&Record>,
         body: RecordBody,
     ) -> Result<Self, RecordError> {
+        let previous = previous.map(|record| (record.version, &record.ancestry));
+        Self::sign_knowing(key, about, at, previous, body)
+    }
+
+    /// The same, by whoever knows only the version and the ancestry of the record before.
+    fn sign_knowing(
+        key: &SigningKey,
+        about: RecordKey,
+        at: Hlc,
+        previous: Option<(Version, &Ancestry)>,
+        body: RecordBody,
+    ) -> Result<Self, RecordError> {
         let version = Version { at, writer: NodeId::from_bytes(key.public()) };
         let ancestry = Ancestry::after(previous, version);
         let bytes = signed_bytes(&about, &version, &ancestry, &body)?;
@@ -187,6 +215,18 @@ impl Record {
             (RecordKey::Secret(_), RecordBody::Secret(secret)) => secret.check(),
             (RecordKey::Cell(_), RecordBody::Cell(summary)) => summary.check(self.version.writer),
             (RecordKey::Publisher(_), RecordBody::Publisher(publisher)) => publisher.check(),
+            (RecordKey::Admitted(node), RecordBody::Admitted(admitted))
+                if admitted.is_of(*node) =>
+            {
+                Ok(())
+            }
+            (RecordKey::Admin(_), RecordBody::Admin(admin)) => admin.check(),
+            (RecordKey::Operator(_), RecordBody::Operator(operator)) => operator.check(),
+            (RecordKey::Charter, RecordBody::Charter(_)) => Ok(()),
+            (RecordKey::Revocation(_), RecordBody::Revocation(revocation)) => revocation.check(),
+            (key, RecordBody::Tombstone) if key.is_for_good() => {
+                Err("it is for good, and can't be deleted".into())
+            }
             (_, RecordBody::Tombstone) => Ok(()),
             _ => return Err(RecordError::Mismatched(self.key.clone())),
         };
@@ -219,9 +259,9 @@ impl Record {
         signed_bytes(&self.key, &self.version, &self.ancestry, &self.body)
     }
 
-    /// Whether it is what nodes say of themselves, and nobody's edit: what of it loses is not kept.
+    /// Whether it is what nodes say of nodes, and nobody's edit: what of it loses is not kept.
     pub fn is_hearsay(&self) -> bool {
-        matches!(self.body, RecordBody::Cell(_))
+        matches!(self.body, RecordBody::Cell(_) | RecordBody::Admitted(_))
     }
 
     /// Whether it only says that its key is gone.

@@ -1,5 +1,11 @@
-//! Who belongs to a mesh: its authority signs a paper for each node, and any node can check
-//! that paper without asking anybody.
+//! Who belongs to a mesh: its authority signs a paper for each node, or an invitation whose key
+//! signs papers in its place; and any node can check that chain without asking anybody.
+
+mod invitation;
+mod token;
+
+pub use invitation::{Invitation, InvitationBody, InvitationError, Invited};
+pub use token::{Token, TokenError};
 
 use std::time::Duration;
 
@@ -39,6 +45,9 @@ pub struct PaperBody {
 pub struct Paper {
     /// What it states.
     pub body: PaperBody,
+    /// The invitation by which the node came and whose key signed this; `None` where the authority
+    /// signed it itself.
+    pub invitation: Option<Box<Invitation>>,
     signature: Signature,
 }
 
@@ -63,14 +72,23 @@ pub enum PaperError {
         bearer: NodeId,
     },
     /// The mesh's authority did not sign it.
-    #[error("the paper is not signed by the authority of {0}")]
+    #[error("the paper is not signed by the authority of {0}, nor by a key that it invited with")]
     BadSignature(MeshId),
     /// It has run out, or this node's clock is ahead.
-    #[error("the paper ran out {0:?} ago by this node's clock")]
+    #[error(
+        "the paper ran out {0:?} ago by this node's clock; if the clock is right, whoever keeps the \
+         mesh's key gives a new one: wattle mesh admit"
+    )]
     Expired(Duration),
     /// It is from the future, or this node's clock is behind.
     #[error("the paper is only valid in {0:?} by this node's clock; is the clock right?")]
     NotYet(Duration),
+    /// The invitation in it is no good.
+    #[error("the paper stands on an invitation that is no good: {0}")]
+    Invitation(#[from] InvitationError),
+    /// It says something else than its invitation allows.
+    #[error("the paper goes beyond its invitation: {0}")]
+    BeyondInvitation(&'static str),
     /// It can't be written down or read.
     #[error("the paper can't be read: {0}")]
     Malformed(String),
@@ -90,11 +108,32 @@ impl Paper {
         let mesh = MeshId::from_bytes(authority.public());
         let body = PaperBody { mesh, node, issued, expires };
         let signature = authority.sign(Purpose::Paper, &signed_bytes(&body)?);
-        Ok(Self { body, signature })
+        Ok(Self { body, invitation: None, signature })
     }
 
-    /// Checks that `bearer`, at `now`, belongs to `mesh` by this paper.
+    /// Signs a paper with the key of an invitation, which the token of that one carries. It runs
+    /// out when the invitation says so.
+    pub fn by_invitation(
+        invitation: Invitation,
+        key: &SigningKey,
+        node: NodeId,
+        issued: UnixMillis,
+    ) -> Result<Self, PaperError> {
+        let expires = invitation.body.papers.map(|papers| issued.plus(papers));
+        let body = PaperBody { mesh: invitation.body.mesh, node, issued, expires };
+        let signature = key.sign(Purpose::Paper, &signed_bytes(&body)?);
+        Ok(Self { body, invitation: Some(Box::new(invitation)), signature })
+    }
+
+    /// Checks that `bearer`, at `now`, belongs to `mesh` by this paper. Whether its invitation was
+    /// used up or taken back, only the records of the mesh tell.
     pub fn verify(&self, mesh: MeshId, bearer: NodeId, now: UnixMillis) -> Result<(), PaperError> {
+        self.prove(mesh, bearer)?;
+        self.check_time(now)
+    }
+
+    /// The part of [`Paper::verify`] that no clock changes.
+    pub fn prove(&self, mesh: MeshId, bearer: NodeId) -> Result<(), PaperError> {
         let body = &self.body;
         if body.mesh != mesh {
             return Err(PaperError::OtherMesh { theirs: body.mesh, ours: mesh });
@@ -102,9 +141,40 @@ impl Paper {
         if body.node != bearer {
             return Err(PaperError::OtherNode { named: body.node, bearer });
         }
-        if !self.signature.verifies(mesh.as_bytes(), Purpose::Paper, &signed_bytes(body)?) {
-            return Err(PaperError::BadSignature(mesh));
+        let signer = match &self.invitation {
+            None => mesh.as_bytes(),
+            Some(invitation) => {
+                invitation.verify(mesh)?;
+                self.check_bounds(&invitation.body)?;
+                invitation.body.key.as_bytes()
+            }
+        };
+        match self.signature.verifies(signer, Purpose::Paper, &signed_bytes(body)?) {
+            true => Ok(()),
+            false => Err(PaperError::BadSignature(mesh)),
         }
+    }
+
+    fn check_bounds(&self, invitation: &InvitationBody) -> Result<(), PaperError> {
+        let (issued, beyond) = (self.body.issued, PaperError::BeyondInvitation);
+        if invitation.invited != Invited::Node {
+            return Err(beyond("it is for an operator, not for a node"));
+        }
+        if issued > invitation.expires.plus(Self::CLOCK_TOLERANCE) {
+            return Err(beyond("it was signed after the invitation had run out"));
+        }
+        if issued.plus(Self::CLOCK_TOLERANCE) < invitation.issued {
+            return Err(beyond("it was signed before the invitation was made"));
+        }
+        match self.body.expires == invitation.papers.map(|papers| issued.plus(papers)) {
+            true => Ok(()),
+            false => Err(beyond("it runs out at another time than the invitation says")),
+        }
+    }
+
+    /// Whether it is valid at `now`, within [`Paper::CLOCK_TOLERANCE`].
+    pub fn check_time(&self, now: UnixMillis) -> Result<(), PaperError> {
+        let body = &self.body;
         let latest = now.plus(Self::CLOCK_TOLERANCE);
         if body.issued > latest {
             return Err(PaperError::NotYet(Duration::from_millis(body.issued.0 - now.0)));
@@ -147,6 +217,7 @@ mod tests {
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn authority() -> SigningKey {
         SigningKey::from_seed([3; 32]).unwrap()
@@ -187,6 +258,61 @@ mod tests {
         paper.verify(mesh, node, at(3600 + 600)).unwrap();
         assert!(matches!(paper.verify(mesh, node, at(-3600)), Err(PaperError::NotYet(_))));
         assert!(matches!(paper.verify(mesh, node, at(7200)), Err(PaperError::Expired(_))));
+    }
+
+    fn invited(invited: Invited, papers: Option<Duration>) -> (Invitation, SigningKey, NodeId) {
+        let key = SigningKey::from_seed([9; 32]).unwrap();
+        let body = InvitationBody {
+            mesh: MeshId::from_bytes(authority().public()),
+            key: crate::id::InviteKey::from_bytes(key.public()),
+            invited,
+            labels: crate::record::Labels::new(),
+            uses: 1,
+            issued: NOW,
+            expires: NOW.plus(HOUR),
+            papers,
+        };
+        let node = NodeId::from_bytes(SigningKey::from_seed([4; 32]).unwrap().public());
+        (Invitation::sign(&authority(), body).unwrap(), key, node)
+    }
+
+    #[test]
+    fn a_chain_from_the_authority_over_an_invitation_admits_its_node_and_nobody_else() {
+        let (invitation, key, node) = invited(Invited::Node, Some(24 * HOUR));
+        let mesh = invitation.body.mesh;
+        let paper = Paper::by_invitation(invitation.clone(), &key, node, NOW).unwrap();
+        paper.verify(mesh, node, NOW).unwrap();
+        // It outlives its invitation, as long as that says.
+        paper.verify(mesh, node, NOW.plus(20 * HOUR)).unwrap();
+        let late = paper.verify(mesh, node, NOW.plus(26 * HOUR));
+        assert!(matches!(late, Err(PaperError::Expired(_))), "{late:?}");
+        assert!(paper.verify(mesh, NodeId::from_bytes([8; 32]), NOW).is_err());
+        let thief = SigningKey::from_seed([10; 32]).unwrap();
+        let forged = Paper::by_invitation(invitation, &thief, node, NOW).unwrap();
+        assert_eq!(forged.verify(mesh, node, NOW), Err(PaperError::BadSignature(mesh)));
+    }
+
+    #[test]
+    fn a_paper_can_not_go_beyond_its_invitation() {
+        let (invitation, key, node) = invited(Invited::Node, Some(HOUR));
+        let mesh = invitation.body.mesh;
+        for issued in [NOW.plus(2 * HOUR), UnixMillis(NOW.0 - 3_600_000)] {
+            let paper = Paper::by_invitation(invitation.clone(), &key, node, issued).unwrap();
+            let refused = paper.prove(mesh, node);
+            assert!(matches!(refused, Err(PaperError::BeyondInvitation(_))), "{refused:?}");
+        }
+        let mut for_ever = Paper::by_invitation(invitation.clone(), &key, node, NOW).unwrap();
+        for_ever.body.expires = None;
+        for_ever.signature = key.sign(Purpose::Paper, &signed_bytes(&for_ever.body).unwrap());
+        assert!(matches!(for_ever.prove(mesh, node), Err(PaperError::BeyondInvitation(_))));
+        let mut widened = invitation;
+        widened.body.uses = 100;
+        let paper = Paper::by_invitation(widened, &key, node, NOW).unwrap();
+        assert!(matches!(paper.prove(mesh, node), Err(PaperError::Invitation(_))));
+        let (operators, key, node) =
+            invited(Invited::Operator(["shop".parse().unwrap()].into()), None);
+        let paper = Paper::by_invitation(operators, &key, node, NOW).unwrap();
+        assert!(matches!(paper.prove(mesh, node), Err(PaperError::BeyondInvitation(_))));
     }
 
     #[test]

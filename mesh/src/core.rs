@@ -10,6 +10,7 @@
 
 pub mod cells;
 pub mod clock;
+pub mod doorman;
 pub mod grants;
 pub mod introduce;
 pub mod invoke;
@@ -21,5 +22,6 @@ pub mod placement;
 pub mod publishers;
 pub mod records;
 pub mod redial;
+pub mod rights;
 pub mod routing;
 pub mod time;

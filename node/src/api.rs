@@ -4,8 +4,10 @@
 mod client;
 mod handlers;
 mod server;
+mod trust;
 mod types;
 
 pub(crate) use client::{Client, ClientError};
 pub(crate) use server::Socket;
+pub(crate) use trust::*;
 pub(crate) use types::*;

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod history;
 mod inspect;
+mod invite;
 mod keys;
 mod leave;
 mod links;
@@ -16,13 +17,16 @@ mod logs;
 mod mesh;
 mod metrics;
 mod nodes;
+mod operator;
 mod outbox;
 mod output;
 mod publish;
 mod publishers;
+mod revoke;
 mod rm;
 mod secret;
 mod sign;
+mod signing;
 mod sim;
 mod up;
 
@@ -33,9 +37,10 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use apply::send as send_app;
+pub(crate) use signing::sign_draft;
 
 use crate::api::{ApiError, Client, ClientError};
-use crate::home::Home;
+use crate::home::{Home, OPERATOR_KEY};
 use crate::threads::Threads;
 
 /// A brokerless mesh that runs signed WebAssembly components.
@@ -53,6 +58,13 @@ enum Verb {
     /// Makes a mesh, and admits nodes to it.
     #[command(subcommand)]
     Mesh(mesh::MeshVerb),
+    /// Makes an invitation to a mesh.
+    Invite(Box<invite::Invite>),
+    /// Takes back what a node's, an invitation's, a publisher's or an operator's key is worth.
+    Revoke(revoke::Revoke),
+    /// Says who may change what.
+    #[command(subcommand)]
+    Operator(operator::OperatorVerb),
     /// Shows this node's id, which is made now if there is none.
     Id(keys::Id),
     /// Makes publishers' keys.
@@ -116,6 +128,10 @@ struct NodeArgs {
     /// The node's data folder.
     #[arg(long, value_name = "FOLDER", default_value_os_t = Home::default_root())]
     data: PathBuf,
+    /// The private key of the operator who asks. If it is left out, `operator.key` in the data
+    /// folder, where there is one.
+    #[arg(long, value_name = "FILE", env = "WATTLE_OPERATOR_KEY")]
+    operator_key: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -123,7 +139,13 @@ struct NodeArgs {
 
 impl NodeArgs {
     fn client(&self) -> Client {
-        Client::new(&self.data.join("api.sock"))
+        Client::new(&self.data.join("api.sock"), self.operator_key())
+    }
+
+    /// Where the key is of the operator who asks, if one does.
+    fn operator_key(&self) -> Option<PathBuf> {
+        let own = || Some(self.data.join(OPERATOR_KEY)).filter(|path| path.exists());
+        self.operator_key.clone().or_else(own)
     }
 
     /// The end of a verb whose request failed: a refusal is told with its kind, and in JSON if asked.
@@ -161,7 +183,10 @@ fn run(verb: Verb) -> Result<ExitCode> {
     threads.network.block_on(async {
         match verb {
             Verb::Up(verb) => done(verb.run(threads.work()).await),
-            Verb::Mesh(verb) => done(verb.run()),
+            Verb::Mesh(verb) => done(verb.run().await),
+            Verb::Invite(verb) => done(verb.run()),
+            Verb::Revoke(verb) => done(verb.run().await),
+            Verb::Operator(verb) => done(verb.run().await),
             Verb::Id(verb) => done(verb.run()),
             Verb::Key(verb) => done(verb.run()),
             Verb::Publisher(verb) => done(verb.run().await),

@@ -72,16 +72,7 @@ impl Home {
 
     /// The node's key, made now if there is none.
     pub(crate) fn node_key(&self) -> Result<SigningKey> {
-        let path = self.root.join("node.key");
-        match read_key(&path) {
-            Ok(key) => Ok(key),
-            Err(error) if is_missing(&error) => {
-                let key = SigningKey::generate()?;
-                write_private(&path, key.to_text().as_bytes())?;
-                Ok(key)
-            }
-            Err(error) => Err(error),
-        }
+        key_or_new(&self.root.join("node.key"))
     }
 
     /// The node's paper, if one was kept.
@@ -99,6 +90,17 @@ impl Home {
     /// Keeps `paper` for the next start.
     pub(crate) fn keep_paper(&self, paper: &Paper) -> Result<()> {
         replace_file(&self.root.join("node.paper"), paper.to_text()?.as_bytes())
+    }
+
+    /// Where the key of the operator who works with this node is, if it is in the folder. The node
+    /// never reads it: the command line does.
+    pub(crate) fn operator_key_path(&self) -> PathBuf {
+        self.root.join(OPERATOR_KEY)
+    }
+
+    /// That key, made now if there is none.
+    pub(crate) fn operator_key_or_new(&self) -> Result<SigningKey> {
+        key_or_new(&self.operator_key_path())
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -124,6 +126,22 @@ impl Home {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.root.join("api.sock")
+    }
+}
+
+/// The file in a data folder with the key of an operator.
+pub(crate) const OPERATOR_KEY: &str = "operator.key";
+
+/// The key in a file, made now if there is none.
+pub(crate) fn key_or_new(path: &Path) -> Result<SigningKey> {
+    match read_key(path) {
+        Ok(key) => Ok(key),
+        Err(error) if is_missing(&error) => {
+            let key = SigningKey::generate()?;
+            write_private(path, key.to_text().as_bytes())?;
+            Ok(key)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -29,6 +29,9 @@ impl Disk {
                 self.lost.remove(&(key.clone(), *version));
                 self.lost_gone.insert((key.clone(), *version));
             }
+            Write::CurrentGone(key) => {
+                self.current.remove(key);
+            }
         }
         true
     }

@@ -1,11 +1,13 @@
 //! A mesh of the test's own.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use crate::command;
+use crate::node::TestNode;
 use crate::paths;
 use crate::publisher::Publisher;
 use crate::up::Up;
@@ -14,6 +16,15 @@ use crate::up::Up;
 #[derive(Debug)]
 pub struct TestMesh {
     site: Arc<Site>,
+}
+
+/// An invitation.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// By which it is revoked.
+    pub id: String,
+    /// What a new node is told.
+    pub token: String,
 }
 
 /// What the nodes of a mesh share; it stays until the last of them is gone.
@@ -55,6 +66,34 @@ impl TestMesh {
     /// The publisher whom the nodes trust.
     pub fn publisher(&self) -> &Publisher {
         self.site.publisher()
+    }
+
+    /// An invitation, made with these flags.
+    pub async fn invite<I>(&self, flags: I) -> Invite
+    where
+        I: IntoIterator<Item: Into<OsString>>,
+    {
+        let key: [OsString; 3] = ["invite".into(), "--key".into(), self.key().into()];
+        let answer =
+            command::wattle(key.into_iter().chain(flags.into_iter().map(Into::into))).await;
+        let (id, _) = answer.stderr.split_once(": ").expect("it says which invitation it is");
+        let id = id.to_owned();
+        Invite { id, token: answer.ok().trim().to_owned() }
+    }
+
+    /// Makes a new key an admin through `node`. Gives back where the private half is.
+    pub async fn admin(&self, node: &TestNode) -> PathBuf {
+        let key = self.folder().join("admin.key");
+        let made = command::wattle([
+            OsStr::new("operator"),
+            "new".as_ref(),
+            "--out".as_ref(),
+            key.as_ref(),
+        ]);
+        let public = made.await.ok();
+        let args = ["operator", "add", public.trim(), "--name", "ops", "--admin", "--key"];
+        node.verb(args.map(OsStr::new).into_iter().chain([self.key().as_os_str()])).await.ok();
+        key
     }
 
     /// The guest `name` signed by that publisher, in the mesh's folder.

@@ -85,6 +85,21 @@ impl Up {
         self
     }
 
+    /// Comes by an invitation instead of having the mesh's key.
+    #[must_use]
+    pub fn invited(mut self, token: &str) -> Self {
+        self.admission = vec!["--invite".into(), token.into()];
+        self
+    }
+
+    /// Makes a mesh of its own, for development.
+    #[must_use]
+    pub fn dev(mut self) -> Self {
+        self.admission = vec!["--dev".into()];
+        self.listen.clear();
+        self
+    }
+
     /// Trusts `publisher` alone.
     #[must_use]
     pub fn trusting(mut self, publisher: &Publisher) -> Self {

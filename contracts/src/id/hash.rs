@@ -71,6 +71,14 @@ bytes32!(
     PublisherKey
 );
 bytes32!(
+    /// Somebody who may change what is declared: their Ed25519 public key.
+    OperatorKey
+);
+bytes32!(
+    /// An invitation: the Ed25519 public key whose private half its token carries.
+    InviteKey
+);
+bytes32!(
     /// The SHA-256 of an artifact.
     Digest
 );
@@ -172,6 +180,8 @@ macro_rules! prefixed_key {
 
 prefixed_key!(MeshId, "mesh:", "a mesh id (mesh:…)");
 prefixed_key!(PublisherKey, "publisher:", "a publisher's public key (publisher:…)");
+prefixed_key!(OperatorKey, "operator:", "an operator's public key (operator:…)");
+prefixed_key!(InviteKey, "invite:", "an invitation's public key (invite:…)");
 
 #[cfg(test)]
 mod tests {

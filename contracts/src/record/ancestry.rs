@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hlc, Record, Version};
+use super::{Hlc, Version};
 use crate::id::NodeId;
 
 /// What a writer knew of a key when it wrote.
@@ -24,12 +24,12 @@ impl Ancestry {
     pub const MAX_SEEN: usize = 16;
 
     /// The ancestry of a record of this `version` that takes the place of `previous`.
-    pub(super) fn after(previous: Option<&Record>, version: Version) -> Self {
-        let Some(previous) = previous else {
+    pub(super) fn after(previous: Option<(Version, &Self)>, version: Version) -> Self {
+        let Some((before, ancestry)) = previous else {
             return Self::default();
         };
-        let mut seen = previous.ancestry.seen.clone();
-        seen.push((previous.version.writer, previous.version.at));
+        let mut seen = ancestry.seen.clone();
+        seen.push((before.writer, before.at));
         seen.retain(|(writer, _)| *writer != version.writer);
         // The latest first.
         seen.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
@@ -62,7 +62,7 @@ impl Ancestry {
 mod tests {
     use super::*;
     use crate::key::SigningKey;
-    use crate::record::{RecordBody, RecordKey};
+    use crate::record::{Record, RecordBody, RecordKey};
 
     fn write(writer: u8, millis: u64, previous: Option<&Record>, body: RecordBody) -> Record {
         let key = SigningKey::from_seed([writer; 32]).unwrap();

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigKey, LinkKey};
-use crate::id::{AppName, CellName, PublisherKey};
+use super::{ConfigKey, LinkKey, Revoked};
+use crate::id::{AppName, CellName, NodeId, OperatorKey, PublisherKey};
 
 /// What a record is about. One key has one current record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +24,30 @@ pub enum RecordKey {
     Secret(ConfigKey),
     /// Whether a publisher's components may run.
     Publisher(PublisherKey),
+    /// That a node belongs to the mesh.
+    Admitted(NodeId),
+    /// That somebody may declare some apps.
+    Operator(OperatorKey),
+    /// That somebody may declare everything.
+    Admin(OperatorKey),
+    /// That only operators declare.
+    Charter,
+    /// That a key is worth nothing any more.
+    Revocation(Revoked),
+}
+
+impl RecordKey {
+    /// Whether what it says can't be deleted: it is taken back by a revocation, and that never.
+    pub fn is_for_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Admitted(_)
+                | Self::Operator(_)
+                | Self::Admin(_)
+                | Self::Charter
+                | Self::Revocation(_)
+        )
+    }
 }
 
 impl fmt::Display for RecordKey {
@@ -35,6 +59,11 @@ impl fmt::Display for RecordKey {
             RecordKey::Cell(cell) => write!(f, "cell/{cell}"),
             RecordKey::Secret(key) => write!(f, "secret/{key}"),
             RecordKey::Publisher(key) => write!(f, "publisher/{key}"),
+            RecordKey::Admitted(node) => write!(f, "admitted/{node}"),
+            RecordKey::Operator(key) => write!(f, "operator/{key}"),
+            RecordKey::Admin(key) => write!(f, "admin/{key}"),
+            RecordKey::Charter => f.write_str("charter/operators"),
+            RecordKey::Revocation(revoked) => write!(f, "revocation/{revoked}"),
         }
     }
 }
@@ -59,10 +88,15 @@ impl FromStr for RecordKey {
             Some(("cell", cell)) => cell.parse().map(Self::Cell),
             Some(("secret", key)) => key.parse().map(Self::Secret),
             Some(("publisher", key)) => key.parse().map(Self::Publisher),
+            Some(("admitted", node)) => node.parse().map(Self::Admitted),
+            Some(("operator", key)) => key.parse().map(Self::Operator),
+            Some(("admin", key)) => key.parse().map(Self::Admin),
+            Some(("charter", "operators")) => Ok(Self::Charter),
+            Some(("revocation", revoked)) => revoked.parse().map(Self::Revocation),
             _ => {
-                return Err(error(
-                    "a key starts with app/, link/, config/, cell/, secret/ or publisher/".into(),
-                ));
+                let kinds = "app/, link/, config/, secret/, publisher/, cell/, admitted/, operator/, \
+                     admin/ or revocation/";
+                return Err(error(format!("a key starts with {kinds}")));
             }
         };
         key.map_err(|why| error(why.to_string()))
@@ -81,6 +115,11 @@ mod tests {
             RecordKey::Cell("north".parse().unwrap()),
             RecordKey::Secret("shop/basket/token".parse().unwrap()),
             RecordKey::Publisher(PublisherKey::from_bytes([7; 32])),
+            RecordKey::Admitted(NodeId::from_bytes([1; 32])),
+            RecordKey::Operator(OperatorKey::from_bytes([1; 32])),
+            RecordKey::Admin(OperatorKey::from_bytes([1; 32])),
+            RecordKey::Charter,
+            RecordKey::Revocation(Revoked::Operator(OperatorKey::from_bytes([1; 32]))),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));
         }

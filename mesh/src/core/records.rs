@@ -19,6 +19,11 @@
 //!   peer. One that holds something else compares with it, range by range ([`reconcile`]). What
 //!   the first way missed, the second finds.
 //!
+//! Whether the writer of a record may say what it says, [`Rights`] tell, once [`Records::govern`]
+//! named the mesh. They change with the records: one that does not count any more is dropped, and
+//! one that does not count yet, because what entitles its writer is still on its way, is refused
+//! and comes with a later comparison.
+//!
 //! A record whose clock is too far ahead ([`super::clock::MAX_AHEAD`]) is reported and held back,
 //! outside of the set, until this node's clock is there.
 //!
@@ -41,6 +46,7 @@ mod limits;
 mod output;
 mod ranges;
 mod reconcile;
+mod rights;
 mod rumours;
 mod set;
 mod spread;
@@ -59,10 +65,11 @@ use rand::Rng;
 use wattle_contracts::control::{ElementId, RecordMessage};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Hlc, Record, RecordBody, RecordError, RecordKey};
+use wattle_contracts::record::{Hlc, Record, RecordBody, RecordError, RecordKey, Stamp, Version};
 use wattle_contracts::trust::UnixMillis;
 
 use super::clock::{self, Clock};
+use super::rights::Rights;
 use super::time::Time;
 use rumours::Rumours;
 use set::Set;
@@ -129,6 +136,8 @@ pub struct Records {
     limits: Limits,
     clock: Clock,
     set: Set,
+    /// Who may write what; `None` where nobody asks.
+    rights: Option<Rights>,
     held_back: BTreeMap<RecordKey, Record>,
     wanted: BTreeMap<ElementId, (Hlc, Time)>,
     peers: BTreeSet<NodeId>,
@@ -180,6 +189,7 @@ impl Records {
             limits,
             clock: Clock::after(highest),
             set,
+            rights: None,
             held_back: BTreeMap::new(),
             wanted: BTreeMap::new(),
             peers: BTreeSet::new(),
@@ -208,6 +218,13 @@ impl Records {
         let at = self.clock.now(wall);
         let previous = self.set.get(&key).map(Arc::as_ref);
         Record::sign_after(signer, key, at, previous, body)
+    }
+
+    /// Where the next record of `key` stands, for somebody else to sign it.
+    pub fn stamp(&mut self, wall: UnixMillis, key: &RecordKey) -> Stamp {
+        let previous = self.set.get(key);
+        let previous = previous.map(|record| (record.version, record.ancestry.clone()));
+        Stamp { at: self.clock.now(wall), previous }
     }
 
     /// How far this node's clock runs ahead of its wall clock ([`Clock::ahead`]).
@@ -374,6 +391,11 @@ impl Records {
     /// The current record of a key; perhaps a tombstone.
     pub fn get(&self, key: &RecordKey) -> Option<&Arc<Record>> {
         self.set.get(key)
+    }
+
+    /// The version of the current record of a key.
+    pub fn version(&self, key: &RecordKey) -> Option<Version> {
+        self.set.version(key)
     }
 
     /// The current record of every key, tombstones included, in the order of the keys.

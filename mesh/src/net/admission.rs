@@ -16,8 +16,8 @@ use libp2p::core::muxing::{StreamMuxer, StreamMuxerExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wattle_contracts::audit::Happening;
-use wattle_contracts::id::{MeshId, NodeId};
-use wattle_contracts::trust::{Paper, PaperError};
+use wattle_contracts::id::{CellName, MeshId, NodeId};
+use wattle_contracts::trust::PaperError;
 use wattle_contracts::wire::{self, Hello, MAX_HELLO, Verdict, WireError};
 
 use super::audit::Audit;
@@ -25,6 +25,8 @@ use super::cells::Met;
 use super::config::WallClock;
 use super::discovery::node_of;
 use super::metrics::Metrics;
+use super::roster::Roster;
+use crate::core::rights::Outcast;
 
 /// How long a refused peer has to read why, before its connection is closed.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -42,7 +44,7 @@ const MAX_REASON: usize = 300;
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) mesh: MeshId,
-    pub(super) paper: Paper,
+    pub(super) roster: Arc<Roster>,
     /// Which cell whoever is let in is in.
     pub(super) met: Arc<Met>,
     pub(super) clock: WallClock,
@@ -77,6 +79,10 @@ pub(super) enum Unfit {
     Mesh { theirs: MeshId, ours: MeshId },
     #[error(transparent)]
     Paper(#[from] PaperError),
+    #[error(transparent)]
+    Outcast(#[from] Outcast),
+    #[error("its invitation is to another cell than `{0}`")]
+    Cell(CellName),
     #[error("what it said is no greeting: {0}")]
     Greeting(#[from] WireError),
 }
@@ -187,13 +193,24 @@ impl Door {
         if hello.mesh != self.mesh {
             return Err(Unfit::Mesh { theirs: hello.mesh, ours: self.mesh });
         }
-        hello.paper.verify(self.mesh, bearer, self.clock.now())?;
+        let now = self.clock.now();
+        hello.paper.prove(self.mesh, bearer)?;
+        // It may have been given a newer one that has not found its way there.
+        let paper = self.roster.newest(bearer, &hello.paper);
+        paper.check_time(now)?;
+        if let Some(invitation) = &hello.paper.invitation
+            && let Some(bound) = invitation.body.labels.get(CellName::LABEL)
+            && bound != hello.cell.as_str()
+        {
+            return Err(Unfit::Cell(hello.cell.clone()));
+        }
+        self.roster.admit(bearer, &hello.paper, now)?;
         self.met.note(bearer, hello.cell.clone());
         Ok(())
     }
 
     fn hello(&self) -> Hello {
-        let (paper, cell) = (self.paper.clone(), self.met.own().clone());
+        let (paper, cell) = (self.roster.own(), self.met.own().clone());
         Hello { version: wire::VERSION, mesh: self.mesh, paper, cell }
     }
 

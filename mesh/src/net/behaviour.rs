@@ -1,5 +1,6 @@
 //! What the swarm does: libp2p's own protocols, limits, and our streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
@@ -9,6 +10,8 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{identify, mdns, ping};
 
 use super::config::MeshConfig;
+use super::doorman;
+use super::metrics::Metrics;
 use super::streams;
 
 /// While two nodes dial each other, and one comes back under a living connection, there are more
@@ -20,6 +23,8 @@ const MDNS_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
+    // First: what it turns away costs nothing else.
+    pub(super) doorman: doorman::Behaviour,
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -28,7 +33,7 @@ pub(super) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(super) fn new(keypair: &Keypair, config: &MeshConfig) -> Self {
+    pub(super) fn new(keypair: &Keypair, config: &MeshConfig, metrics: &Arc<Metrics>) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.limits.pending))
             .with_max_pending_outgoing(Some(config.limits.pending.saturating_mul(2)))
@@ -42,6 +47,7 @@ impl Behaviour {
             .with_cache_size(0);
         let ping = ping::Config::new().with_interval(config.timing.ping);
         Self {
+            doorman: doorman::Behaviour::new(metrics.clone()),
             limits: connection_limits::Behaviour::new(limits),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),

@@ -1,5 +1,6 @@
 //! The task that owns the swarm and the state machines of connections.
 
+mod belonging;
 mod cells;
 mod census;
 mod connections;
@@ -33,11 +34,13 @@ use super::discovery::{Hint, canonical, for_others};
 use super::gossip::{Heard, Said, Say, Speaker};
 use super::metrics::Metrics;
 use super::peers::Peers;
+use super::roster::Roster;
 use super::statement::{AboutFact, Topic};
 use super::streams::Opened;
 use super::view::View;
 use crate::core::redial::{Source, Target};
 use crate::core::time::Time;
+use belonging::Belonging;
 use cells::Abroad;
 use census::Census;
 use connections::{Connections, StreamEnd};
@@ -91,6 +94,8 @@ pub(super) struct Driver {
     introducing: Introducing,
     met: Arc<Met>,
     abroad: Abroad,
+    roster: Arc<Roster>,
+    belonging: Belonging,
 }
 
 /// What wakes the driver besides the swarm.
@@ -147,6 +152,7 @@ impl Driver {
             self.swarm.close_connection(connection);
         }
         self.prefer_settled(now);
+        self.tend_roster(now);
         self.tend_cells(now);
         self.dial_due(now);
         self.tell_peers(now);
@@ -196,6 +202,7 @@ impl Driver {
 
     fn on_heard(&mut self, heard: Heard) {
         let now = self.now();
+        let heard = self.without_revoked(heard);
         let nodes: BTreeSet<NodeId> = heard.facts.iter().map(|fact| fact.node).collect();
         self.census.heard(now, heard);
         // Where nodes say that they are reached is one more hint.
@@ -295,6 +302,7 @@ impl Driver {
         if let Some(mut view) = view {
             let (wall, met) = (self.config.clock.now(), self.met.all());
             self.abroad.widen(wall, &met, |node| self.dialling.addresses(node), &mut view);
+            self.bind(&mut view);
             self.view.send_replace(Arc::new(view));
         }
     }

@@ -11,7 +11,8 @@ use wattle_contracts::audit::Head;
 use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
 use wattle_contracts::id::{Digest, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Record, RecordBody, RecordKey};
+use wattle_contracts::record::{Record, RecordBody, RecordKey, Stamp};
+use wattle_contracts::trust::Paper;
 use wattle_contracts::wire::WireError;
 
 use super::artifact::{self, Artifact};
@@ -24,9 +25,11 @@ use super::metrics::{Metrics, MetricsSnapshot};
 use super::peers::{Peers, Way};
 use super::records::{Put, Records};
 use super::relay::Relays;
+use super::roster::Roster;
 use super::service::{RecordStore, Reply, Service};
 use super::statement::{About, AboutFact, Load, Runs, Topic};
 use super::view::View;
+use crate::core::rights::Rights;
 
 /// Between two looks whether the calls under way are done.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
@@ -57,6 +60,7 @@ pub(super) struct Inner {
     pub(super) view: watch::Receiver<Arc<View>>,
     pub(super) records: watch::Receiver<Arc<Records>>,
     pub(super) leaving: AtomicBool,
+    pub(super) roster: Arc<Roster>,
 }
 
 impl Mesh {
@@ -233,8 +237,35 @@ impl Mesh {
     /// they are back.
     pub async fn put_record(&self, key: RecordKey, body: RecordBody) -> Result<Record, PutError> {
         let (answer, done) = oneshot::channel();
-        self.inner.puts.send(Put { key, body, answer }).await.map_err(|_| PutError::Stopped)?;
+        let put = Put::Sign { key, body, answer };
+        self.inner.puts.send(put).await.map_err(|_| PutError::Stopped)?;
         done.await.map_err(|_| PutError::Stopped)?
+    }
+
+    /// Takes a record that somebody else has signed, for instance an operator beside this node.
+    pub async fn take_record(&self, record: Record) -> Result<Record, PutError> {
+        let (answer, done) = oneshot::channel();
+        let put = Put::Take { record: Box::new(record), answer };
+        self.inner.puts.send(put).await.map_err(|_| PutError::Stopped)?;
+        done.await.map_err(|_| PutError::Stopped)?
+    }
+
+    /// Where the next record of `key` stands, for somebody who signs it himself.
+    pub async fn stamp(&self, key: RecordKey) -> Result<Stamp, PutError> {
+        let (answer, done) = oneshot::channel();
+        let put = Put::Stamp { key, answer };
+        self.inner.puts.send(put).await.map_err(|_| PutError::Stopped)?;
+        done.await.map_err(|_| PutError::Stopped)
+    }
+
+    /// Who may write what, and who belongs, by the records that this node holds now.
+    pub fn rights(&self) -> Arc<Rights> {
+        self.inner.roster.rights()
+    }
+
+    /// This node's own paper, as it is renewed.
+    pub fn watch_paper(&self) -> watch::Receiver<Paper> {
+        self.inner.roster.watch_own()
     }
 
     /// Every record that this node holds now.

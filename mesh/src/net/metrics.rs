@@ -42,6 +42,12 @@ counters! {
     papers_refused,
     /// Admissions that this node was refused.
     refused_by_peers,
+    /// Connections closed because the peer does not belong any more: revoked, or its paper ran out.
+    cut_off,
+    /// Connections from an address that had made too many, closed before anything was read.
+    turned_away,
+    /// Records dropped because their writer turned out not to be entitled to them.
+    records_voided,
     /// Admissions that broke off or took too long.
     admissions_failed,
     /// Connections that were admitted.

@@ -21,15 +21,17 @@ use wattle_contracts::audit::Happening;
 use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Record, RecordBody, RecordKey};
+use wattle_contracts::record::{Record, RecordBody, RecordKey, Stamp};
 
 use super::audit::Audit;
 use super::config::{MeshConfig, WallClock};
 use super::error::{MeshError, PutError, StoreError};
 use super::metrics::Metrics;
 use super::peers::Peers;
+use super::roster::Roster;
 use super::service::RecordStore;
 use crate::core::records::{Limits, Output, Records as Set, Refusal, Write};
+use crate::core::rights::Rights;
 use crate::core::time::Time;
 
 /// Declarations of this node that wait.
@@ -49,17 +51,23 @@ const WARNINGS_EACH: Duration = Duration::from_secs(60);
 /// record anew for each message would keep a disk that is full busy as well.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A declaration of this node.
+/// What this node asks of its own plane.
 #[derive(Debug)]
-pub(super) struct Put {
-    pub(super) key: RecordKey,
-    pub(super) body: RecordBody,
-    pub(super) answer: oneshot::Sender<Result<Record, PutError>>,
+pub(super) enum Put {
+    /// Sign this with the node's key, and take it.
+    Sign { key: RecordKey, body: RecordBody, answer: Answer },
+    /// Take this, which somebody else has signed.
+    Take { record: Box<Record>, answer: Answer },
+    /// Say where the next record of this key stands.
+    Stamp { key: RecordKey, answer: oneshot::Sender<Stamp> },
 }
+
+type Answer = oneshot::Sender<Result<Record, PutError>>;
 
 /// Loads what is on the disk, and begins.
 pub(super) async fn start(
     config: &MeshConfig,
+    roster: Arc<Roster>,
     store: Arc<dyn RecordStore>,
     peers: Arc<Peers>,
     metrics: Arc<Metrics>,
@@ -69,6 +77,7 @@ pub(super) async fn start(
     let (puts_in, puts) = mpsc::channel(QUEUE);
     let mut plane = Plane {
         me: config.node(),
+        roster,
         key: config.key.clone(),
         clock: config.clock,
         started: Instant::now(),
@@ -92,6 +101,8 @@ pub(super) async fn start(
 
 struct Plane {
     me: NodeId,
+    /// Who belongs, for everybody else.
+    roster: Arc<Roster>,
     key: Arc<SigningKey>,
     clock: WallClock,
     started: Instant,
@@ -120,7 +131,7 @@ enum Input {
 }
 
 /// A declaration that is taken, once it is on the disk.
-type Taken = (oneshot::Sender<Result<Record, PutError>>, Record);
+type Taken = (Answer, Record);
 
 impl Plane {
     async fn run(
@@ -189,8 +200,17 @@ impl Plane {
                     let new = new.filter(|output| matches!(output, Output::Changed { .. }));
                     self.metrics.records_taken.add(new.count() as u64);
                 }
-                Input::Put(Put { key, body, answer }) => {
-                    let signed = set.sign(wall, &self.key, key, body);
+                Input::Put(Put::Stamp { key, answer }) => {
+                    let _ = answer.send(set.stamp(wall, &key));
+                }
+                Input::Put(put) => {
+                    let (signed, answer) = match put {
+                        Put::Sign { key, body, answer } => {
+                            (set.sign(wall, &self.key, key, body), answer)
+                        }
+                        Put::Take { record, answer } => (Ok(*record), answer),
+                        Put::Stamp { .. } => continue,
+                    };
                     let put = signed.map_err(PutError::from).and_then(|record| {
                         set.put(now, wall, record.clone(), &mut self.rng, &mut out)
                             .map_err(|why| PutError::Refused(why.to_string()))?;
@@ -260,8 +280,9 @@ impl Plane {
         let mut changed = Vec::new();
         for output in out {
             match output {
-                Output::Changed { key, .. } => {
+                Output::Changed { key, previous } => {
                     self.note_change(&key);
+                    self.note_void(&key, previous.as_deref());
                     changed.push(key);
                 }
                 Output::Lost { key, version } => {
@@ -280,6 +301,7 @@ impl Plane {
                 _ => {}
             }
         }
+        self.tell_rights(&changed);
         self.show(changed);
         for (answer, record) in taken {
             let _ = answer.send(Ok(record));
@@ -298,6 +320,26 @@ impl Plane {
             written: record.version.at.millis,
             deletes: record.is_tombstone(),
         });
+    }
+
+    /// Tells of a record that was dropped, because its writer turned out not to be entitled to it.
+    fn note_void(&self, key: &RecordKey, previous: Option<&Record>) {
+        let current = self.set.as_ref().and_then(|set| set.version(key));
+        if let Some(previous) = previous
+            && current.is_none_or(|current| current < previous.version)
+        {
+            self.metrics.records_voided.one();
+            let writer = previous.version.writer;
+            tracing::warn!(%key, %writer, "a record does not count any more: its writer may not say it");
+        }
+    }
+
+    /// Lets everybody know who belongs, if what changed may tell.
+    fn tell_rights(&self, changed: &[RecordKey]) {
+        let tells = changed.iter().any(|key| Rights::rank(key) < u8::MAX);
+        if let Some(rights) = self.set.as_ref().and_then(Set::rights).filter(|_| tells) {
+            self.roster.publish(Arc::new(rights.clone()));
+        }
     }
 
     /// What was refused is counted, and told in the log: as much as a person can read.
@@ -358,11 +400,12 @@ impl Plane {
 
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.store.clone();
-        let (me, limits) = (self.me, Limits::default());
+        let (me, mesh, limits) = (self.me, self.roster.mesh(), Limits::default());
         let loading = tokio::task::spawn_blocking(move || {
             let loaded = store.load()?;
             let mut out = Vec::new();
-            let set = Set::load(me, limits, loaded.records, &mut out);
+            let mut set = Set::load(me, limits, loaded.records, &mut out);
+            set.govern(mesh, &mut out);
             Ok((set, loaded.damaged, out))
         });
         let loaded = loading.await.unwrap_or_else(|error| Err(StoreError(error.to_string())));
@@ -392,6 +435,9 @@ impl Plane {
         }
         let by_key = set.iter().map(|record| (record.key.clone(), record.clone())).collect();
         self.shown.send_replace(Arc::new(Records { by_key, lost, held_back: Vec::new() }));
+        if let Some(rights) = set.rights() {
+            self.roster.publish(Arc::new(rights.clone()));
+        }
         self.set = Some(set);
         self.up.clear();
         Ok(())
@@ -399,7 +445,7 @@ impl Plane {
 }
 
 fn refuse(input: Input) {
-    if let Input::Put(Put { answer, .. }) = input {
+    if let Input::Put(Put::Sign { answer, .. } | Put::Take { answer, .. }) = input {
         let text = "the disk has failed, and is asked again in a moment";
         let _ = answer.send(Err(PutError::Store(StoreError(text.into()))));
     }

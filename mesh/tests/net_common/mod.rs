@@ -177,6 +177,7 @@ impl RecordStore for Disk {
                 Write::Current(r) => kept.insert((r.key.clone(), None), Record::clone(&r)),
                 Write::Lost(r) => kept.insert((r.key.clone(), Some(r.version)), Record::clone(&r)),
                 Write::LostGone(key, version) => kept.remove(&(key, Some(version))),
+                Write::CurrentGone(key) => kept.remove(&(key, None)),
             };
         }
         Ok(())

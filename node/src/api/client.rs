@@ -12,11 +12,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use super::trust::{DRAFT, DraftsReply, RecordRequest, Wired};
 use super::types::ApiError;
+use crate::cli::sign_draft;
+use crate::home;
 
 /// Speaks to the node behind one socket.
 pub(crate) struct Client {
     socket: PathBuf,
+    /// The key of the operator who asks: it signs what is declared, here and not at the node.
+    operator_key: Option<PathBuf>,
 }
 
 /// Why a node did not do what it was asked.
@@ -31,6 +36,9 @@ pub(crate) enum ClientError {
     /// The node refused.
     #[error("{}", .0.error)]
     Refused(ApiError),
+    /// What was asked for can't be signed.
+    #[error("this was not signed, so nothing was changed: {0}")]
+    Unsigned(String),
     /// The conversation broke off.
     #[error("the node's answer can't be read: {0}")]
     Broken(String),
@@ -43,9 +51,9 @@ impl ClientError {
 }
 
 impl Client {
-    /// A client of the node whose API is at `socket`.
-    pub(crate) fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_path_buf() }
+    /// A client of the node whose API is at `socket`, for the operator whose private key is there.
+    pub(crate) fn new(socket: &Path, operator_key: Option<PathBuf>) -> Self {
+        Self { socket: socket.to_path_buf(), operator_key }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -122,8 +130,35 @@ impl Client {
         body: Bytes,
     ) -> Result<T, ClientError> {
         let response = self.request(method, path, body).await?;
+        let status = response.status();
         let bytes = response.into_body().collect().await.map_err(ClientError::broken)?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(ClientError::broken)
+        match status {
+            StatusCode::ACCEPTED => self.sign(&bytes).await,
+            _ => serde_json::from_slice(&bytes).map_err(ClientError::broken),
+        }
+    }
+
+    /// Signs what the node has drafted, and hands it back.
+    async fn sign<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
+        let unsigned = |error: String| ClientError::Unsigned(error);
+        let path =
+            self.operator_key.as_deref().ok_or_else(|| unsigned("no key was given".into()))?;
+        let key = home::read_key(path).map_err(|error| unsigned(format!("{error:#}")))?;
+        let DraftsReply { drafts, reply } =
+            serde_json::from_slice(bytes).map_err(ClientError::broken)?;
+        let mut records = Vec::new();
+        for draft in drafts {
+            let draft = draft.read().map_err(ClientError::broken)?;
+            let record = sign_draft(draft, &key).map_err(|error| unsigned(error.to_string()))?;
+            records.push(Wired::of(&record).map_err(ClientError::broken)?);
+        }
+        for record in records {
+            let body =
+                serde_json::to_vec(&RecordRequest { record }).map_err(ClientError::broken)?;
+            let taken = self.request(Method::POST, "/v1/records", body.into()).await?;
+            taken.into_body().collect().await.map_err(ClientError::broken)?;
+        }
+        serde_json::from_value(reply).map_err(ClientError::broken)
     }
 
     async fn request(
@@ -143,11 +178,14 @@ impl Client {
             .method(method)
             .uri(path)
             .header(header::HOST, "node")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(ClientError::broken)?;
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match (&self.operator_key, path == "/v1/records") {
+            (Some(_), false) => request.header(DRAFT, "1"),
+            _ => request,
+        };
+        let request = request.body(Full::new(body)).map_err(ClientError::broken)?;
         let response = sender.send_request(request).await.map_err(ClientError::broken)?;
-        if response.status() == StatusCode::OK {
+        if matches!(response.status(), StatusCode::OK | StatusCode::ACCEPTED) {
             return Ok(response);
         }
         let bytes = response.into_body().collect().await.map_err(ClientError::broken)?.to_bytes();

@@ -32,6 +32,7 @@ mod links;
 mod messages;
 mod publishers;
 mod secrets;
+mod trust;
 
 #[derive(Clone)]
 struct Shared {
@@ -62,7 +63,9 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/leave", post(leave))
         .merge(messages::routes())
         .merge(secrets::routes())
+        .merge(trust::routes())
         .fallback(async || failure(StatusCode::NOT_FOUND, "the API has no such path"))
+        .layer(axum::middleware::from_fn(trust::draft))
         .layer(DefaultBodyLimit::max(MAX_ARTIFACT))
         .with_state(Shared { node, stop })
 }

@@ -372,8 +372,10 @@ pub(crate) struct Change {
     pub(crate) at_millis: u64,
     /// Orders changes within one millisecond.
     pub(crate) counter: u32,
-    /// The node that it was made on.
+    /// The key that signed it: that of the node on which it was made, or an operator's.
     pub(crate) writer: NodeId,
+    /// Who that is: `the authority`, an operator's name, or else the node's id.
+    pub(crate) by: String,
     /// Whether it deleted what the key names.
     pub(crate) is_delete: bool,
     /// What it declared.

@@ -31,13 +31,13 @@ impl History {
         }
         let row = |change: &Change, state: &str| {
             let what = if change.is_delete { "deleted" } else { "declared" };
-            [time(change.at_millis), change.writer.to_string(), what.to_string(), state.to_string()]
+            [time(change.at_millis), change.by.clone(), what.to_string(), state.to_string()]
         };
         let held = reply.held_back.iter().map(|c| row(c, "from the future: held back until then"));
         let current = reply.current.iter().map(|change| row(change, "current"));
         let lost = reply.lost.iter().rev().map(|c| row(c, "lost to one made at the same time"));
         let rows: Vec<_> = held.chain(current).chain(lost).collect();
-        print(&table(["WHEN", "WRITTEN BY NODE", "WHAT", "STATE"], &rows))
+        print(&table(["WHEN", "WRITTEN BY", "WHAT", "STATE"], &rows))
     }
 }
 

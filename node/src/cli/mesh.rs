@@ -1,6 +1,6 @@
-//! `wattle mesh init` and `wattle mesh admit`.
+//! `wattle mesh init`, `wattle mesh admit` and `wattle mesh renew`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +10,9 @@ use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
 use wattle_mesh::net::WallClock;
 
+use super::NodeArgs;
 use super::output::print;
+use crate::api::{PaperRequest, RecordReply};
 use crate::home;
 
 #[derive(Subcommand)]
@@ -19,6 +21,8 @@ pub(super) enum MeshVerb {
     Init(Init),
     /// Admits a node: signs its paper.
     Admit(Admit),
+    /// Gives a node of the mesh a new paper, which finds its way to it.
+    Renew(Renew),
 }
 
 #[derive(Args)]
@@ -43,11 +47,26 @@ pub(super) struct Admit {
     days: Option<u64>,
 }
 
+#[derive(Args)]
+pub(super) struct Renew {
+    /// The node's id.
+    renewed: NodeId,
+    /// The mesh's private key.
+    #[arg(long, value_name = "FILE", default_value = "mesh.key")]
+    key: PathBuf,
+    /// After how many days the new paper runs out; never if it is left out.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: Option<u64>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
 impl MeshVerb {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) async fn run(self) -> Result<()> {
         match self {
             Self::Init(verb) => verb.run(),
             Self::Admit(verb) => verb.run(),
+            Self::Renew(verb) => verb.run().await,
         }
     }
 }
@@ -67,10 +86,7 @@ impl Init {
 
 impl Admit {
     fn run(self) -> Result<()> {
-        let authority = home::read_key(&self.key)?;
-        let now = WallClock::default().now();
-        let expires = self.days.map(|days| now.plus(Duration::from_secs(days * 24 * 3600)));
-        let paper = Paper::issue(&authority, self.node, now, expires)?;
+        let paper = signed(&self.key, self.node, self.days)?;
         std::fs::write(&self.out, paper.to_text()?)
             .with_context(|| format!("can't write {}", self.out.display()))?;
         let out = self.out.display();
@@ -79,4 +95,21 @@ impl Admit {
             self.node, paper.body.mesh
         ))
     }
+}
+
+impl Renew {
+    async fn run(self) -> Result<()> {
+        let paper = signed(&self.key, self.renewed, self.days)?;
+        let request = PaperRequest { paper: paper.to_text()? };
+        let _: RecordReply = self.node.client().post("/v1/papers", &request).await?;
+        print(&format!("{} has a new paper; it comes with the records\n", self.renewed))
+    }
+}
+
+/// A paper from now on.
+fn signed(key: &Path, node: NodeId, days: Option<u64>) -> Result<Paper> {
+    let authority = home::read_key(key)?;
+    let now = WallClock::default().now();
+    let expires = days.map(|days| now.plus(Duration::from_secs(days * 24 * 3600)));
+    Ok(Paper::issue(&authority, node, now, expires)?)
 }

@@ -27,6 +27,14 @@ pub(super) struct Up {
     /// The mesh's private key, to admit this node with; needed once.
     #[arg(long, value_name = "FILE")]
     mesh_key: Option<PathBuf>,
+    /// The invitation by which this node comes, or a file with it; needed once. `-` reads it from
+    /// standard input, where nobody else on this machine sees it.
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["mesh_key", "paper"])]
+    invite: Option<String>,
+    /// Make a mesh of this node alone, for development: on loopback, with an authority that is
+    /// thrown away, and the owner of the data folder as its admin.
+    #[arg(long, conflicts_with_all = ["mesh_key", "paper", "invite", "listen", "advertise", "join"])]
+    dev: bool,
     /// Where to listen: IP:PORT or a multiaddress. Repeatable. UDP port 4747 on every address if
     /// none is given.
     #[arg(long, value_name = "ADDRESS", value_parser = quic_address)]
@@ -103,6 +111,8 @@ impl Up {
                 data: self.data,
                 paper: self.paper,
                 mesh_key: self.mesh_key,
+                invite: self.invite.as_deref().map(super::invite::read_token).transpose()?,
+                dev: self.dev,
                 listen: self.listen,
                 advertise: self.advertise,
                 join: self.join,

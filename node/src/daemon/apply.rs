@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use wattle_contracts::id::{AppName, ComponentId, ContractId, Digest, LocalName, NodeId};
 use wattle_contracts::manifest::{Manifest, ManifestComponent, ManifestError};
 use wattle_contracts::record::{
-    App, ComponentSpec, Hlc, ProviderSpec, RecordBody, RecordKey, Version,
+    App, ComponentSpec, Hlc, ProviderSpec, Record, RecordBody, RecordKey, Version,
 };
 use wattle_mesh::core::links::Links;
 use wattle_runtime::{Actor, ActorConfig, Component};
 
+use super::drafts::{self, Draft};
 use super::fit;
 use super::node::Node;
 use super::outside::NodeOutside;
@@ -147,8 +148,24 @@ impl Node {
     pub(super) async fn put(&self, key: RecordKey, body: RecordBody) -> Result<(), ApplyError> {
         let starting = || ApplyError::Node("this node is still starting".into());
         let mesh = self.mesh().ok_or_else(starting)?;
+        if drafts::is_drafting() {
+            let stamp = mesh.stamp(key.clone()).await;
+            let stamp = stamp.map_err(|error| ApplyError::Node(error.to_string()))?;
+            drafts::note(Draft { key, stamp, body });
+            return Ok(());
+        }
         mesh.put_record(key, body).await.map_err(|error| ApplyError::Node(error.to_string()))?;
         // Whoever asks this node next sees what it was just told.
+        self.refresh_table(mesh);
+        self.wake_scheduler();
+        Ok(())
+    }
+
+    /// Takes a record that an operator, or the mesh's authority, has signed.
+    pub(crate) async fn take(&self, record: Record) -> Result<(), ApplyError> {
+        let starting = || ApplyError::Node("this node is still starting".into());
+        let mesh = self.mesh().ok_or_else(starting)?;
+        mesh.take_record(record).await.map_err(|error| ApplyError::Node(error.to_string()))?;
         self.refresh_table(mesh);
         self.wake_scheduler();
         Ok(())

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use wattle_contracts::artifact::ArtifactError;
 use wattle_contracts::id::{ComponentId, ContractId, PublisherKey};
-use wattle_contracts::record::{ComponentSpec, Publisher, RecordBody, RecordKey, SignedComponent};
+use wattle_contracts::record::{
+    ComponentSpec, Publisher, RecordBody, RecordKey, Revoked, SignedComponent,
+};
 use wattle_mesh::core::publishers::Refusal;
 use wattle_runtime::Component;
 
@@ -28,6 +30,13 @@ impl Node {
         publisher: PublisherKey,
         component: &SignedComponent<'_>,
     ) -> Result<(), String> {
+        let revoked = Revoked::Publisher(publisher);
+        if self.mesh().is_some_and(|mesh| mesh.rights().revoked(&revoked)) {
+            return Err(format!(
+                "`{}` may not run: {publisher}, who signed it, was revoked",
+                component.id
+            ));
+        }
         let refusal = match table.publishers().check(self.trusted(), publisher, component) {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,

@@ -182,7 +182,7 @@ impl Node {
         if version != asks.version {
             return Err(refused(format!("of `{about}` another version is known here")));
         }
-        if !self.may_run(&table, &about.component)?.contains(&from) {
+        if !self.may_have(&table, &about.component)?.contains(&from) {
             let message = format!(
                 "node {from} may not have `{about}`: it does not carry the labels that \
                  `{}` is placed by",
@@ -201,20 +201,23 @@ impl Node {
         Ok(Reply::new(payload))
     }
 
-    /// The nodes that may run `component`: those known that carry its labels and have not left.
-    fn may_run(&self, table: &Table, component: &ComponentId) -> Result<Vec<NodeId>, CallError> {
+    /// The nodes that may run `component`: those known that carry its labels, have not left and
+    /// were not revoked.
+    fn may_have(&self, table: &Table, component: &ComponentId) -> Result<Vec<NodeId>, CallError> {
         let Target::Component(spec) = table.target(component)? else {
             let message = format!("`{component}` is a provider, which has no secrets");
             return Err(CallError::new(ErrorKind::NotLinked, message));
         };
         let view = self.mesh_started()?.view();
+        let rights = self.mesh_started()?.rights();
         let may = view.nodes.values().filter(|node| carries(&node.about.labels, &spec.on));
-        Ok(may.filter(|node| node.standing != Standing::Left).map(|node| node.id).collect())
+        let may = may.filter(|node| node.standing != Standing::Left && !rights.is_revoked(node.id));
+        Ok(may.map(|node| node.id).collect())
     }
 
     /// To whom a secret of `component` is to be sealed.
     pub(crate) fn secret_nodes(&self, component: &ComponentId) -> Result<Vec<NodeId>, ChangeError> {
-        let nodes = self.may_run(&self.fresh_table(), component);
+        let nodes = self.may_have(&self.fresh_table(), component);
         let nodes = nodes.map_err(|error| ChangeError::Unknown(error.message))?;
         match nodes.is_empty() {
             true => Err(ChangeError::Unknown(format!(

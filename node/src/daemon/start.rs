@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use libp2p::Multiaddr;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::runtime::Handle;
@@ -16,17 +16,17 @@ use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
-use wattle_contracts::trust::{Paper, UnixMillis};
+use wattle_contracts::trust::{Paper, Token};
 use wattle_mesh::core::outbox::Config as OutboxConfig;
 use wattle_mesh::core::records::Write;
 use wattle_mesh::net::{
     About, HostDirectory, JoinTarget, Loaded, Mesh, MeshConfig, MeshError, RecordStore, StoreError,
-    WallClock,
 };
 
 use super::gateway::Gateway;
 use super::messages;
 use super::node::{Node, Settings};
+use super::papers::{self, Belonging};
 use super::scheduler;
 use super::service::NodeService;
 use crate::api;
@@ -42,6 +42,10 @@ pub(crate) struct UpOptions {
     pub(crate) paper: Option<PathBuf>,
     /// The mesh's key, to sign this node's own paper with.
     pub(crate) mesh_key: Option<PathBuf>,
+    /// The invitation by which the node comes.
+    pub(crate) invite: Option<Token>,
+    /// Whether this is a mesh of one, for development.
+    pub(crate) dev: bool,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) advertise: Vec<Multiaddr>,
     pub(crate) join: Vec<JoinTarget>,
@@ -72,7 +76,8 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let lock = home.lock()?;
     let key = Arc::new(home.node_key()?);
     let id = home::node_id(&key);
-    let paper = paper(&home, &options, id)?;
+    let mut options = options;
+    let Belonging { paper, throw_away } = papers::belonging(&home, &mut options, &key)?;
 
     let folder = Folder::new(Home::audit_of(home.root()));
     let audit = Audit::open(folder, key.clone(), WallClock::default(), options.audit_limit)?;
@@ -106,6 +111,12 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     };
     let mesh = start_mesh(&home, &options, Arc::clone(&key), paper, about, records, &node).await?;
     node.attach(mesh.clone());
+    if let Some(authority) = throw_away {
+        papers::make_admin(&home, &mesh, &authority).await?;
+    }
+    if options.dev {
+        papers::announce_dev(&home, &key);
+    }
     let messenger = messages::start(&node, &mesh, kept, options.outbox.clone())?;
 
     let stop = CancellationToken::new();
@@ -114,6 +125,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     tasks.spawn(scheduler::run(Arc::clone(&node), mesh.clone(), stop.clone()));
     tasks.spawn(messages::run(messenger.clone(), stop.clone()));
     tasks.spawn(audit::witness(audit.clone(), mesh.clone(), stop.clone()));
+    tasks.spawn(papers::keep_renewed(home.clone(), mesh.clone(), stop.clone()));
     let gateway_stop = CancellationToken::new();
     let gateway =
         gateway.map(|gateway| work.spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
@@ -170,16 +182,21 @@ async fn start_mesh(
     node: &Arc<Node>,
 ) -> Result<Mesh> {
     let mut config = MeshConfig::new(key, paper);
-    let fixed_port = !options.listen.is_empty();
-    if fixed_port {
+    let fixed_port = options.dev || !options.listen.is_empty();
+    if options.dev {
+        config.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".parse()?];
+    } else if fixed_port {
         config.listen.clone_from(&options.listen);
     } else {
         config.listen = on_port(DEFAULT_PORT);
     }
     config.advertise.clone_from(&options.advertise);
     config.join.clone_from(&options.join);
-    config.mdns = options.mdns;
-    config.host_directory = options.host_directory.clone();
+    config.mdns = options.mdns && !options.dev;
+    config.host_directory = match options.dev {
+        true => HostDirectory::Off,
+        false => options.host_directory.clone(),
+    };
     config.data = Some(home.root().to_path_buf());
     config.about = about;
     config.work = Some(node.paces().work());
@@ -210,53 +227,6 @@ fn on_port(port: u16) -> Vec<Multiaddr> {
         .flatten()
         .filter_map(|ip| format!("{ip}/udp/{port}/quic-v1").parse().ok())
         .collect()
-}
-
-/// The node's paper: a new one if it is told how to come by it, else the one it has.
-fn paper(home: &Home, options: &UpOptions, id: NodeId) -> Result<Paper> {
-    let now = WallClock::default().now();
-    if let Some(path) = &options.mesh_key {
-        let authority = home::read_key(path)?;
-        let paper = Paper::issue(&authority, id, now, None)?;
-        if let Some(old) = home.paper()?
-            && old.body.mesh != paper.body.mesh
-        {
-            bail!(
-                "the data folder {} belongs to {}, and {} is the key of {}; a node belongs to one \
-                 mesh: take another folder with --data",
-                home.root().display(),
-                old.body.mesh,
-                path.display(),
-                paper.body.mesh
-            );
-        }
-        home.keep_paper(&paper)?;
-        return Ok(paper);
-    }
-    if let Some(path) = &options.paper {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("can't read the paper {}", path.display()))?;
-        let paper = Paper::from_text(&text)
-            .with_context(|| format!("can't use the paper {}", path.display()))?;
-        check(&paper, id, now)
-            .with_context(|| format!("can't use the paper {}", path.display()))?;
-        home.keep_paper(&paper)?;
-        return Ok(paper);
-    }
-    let Some(paper) = home.paper()? else {
-        bail!(
-            "this node has no paper, so no mesh would let it in. Either\n  \
-             - make a mesh: wattle mesh init --out mesh.key, then: wattle up --mesh-key mesh.key\n  \
-             - or let whoever keeps the mesh's key admit this node: wattle mesh admit {id} --key \
-             mesh.key --out node.paper, then: wattle up --paper node.paper"
-        );
-    };
-    check(&paper, id, now).context("this node's paper is no good (any more)")?;
-    Ok(paper)
-}
-
-fn check(paper: &Paper, id: NodeId, now: UnixMillis) -> Result<()> {
-    Ok(paper.verify(paper.body.mesh, id, now)?)
 }
 
 fn announce(mesh: &Mesh, home: &Home, id: NodeId, http: Option<SocketAddr>) {

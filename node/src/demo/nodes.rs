@@ -67,7 +67,7 @@ impl DemoNode {
     }
 
     pub(super) fn client(&self) -> Client {
-        Client::new(&self.data.join("api.sock"))
+        Client::new(&self.data.join("api.sock"), None)
     }
 
     pub(super) fn data(&self) -> &Path {

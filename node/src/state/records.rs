@@ -273,6 +273,7 @@ impl RecordTable {
                 (Kind::Lost, lost_name(&record.key, record.version), Some(record))
             }
             Write::LostGone(key, version) => (Kind::Lost, lost_name(key, *version), None),
+            Write::CurrentGone(key) => (Kind::Current, key.to_string(), None),
         };
         let value = record.map(|record| -> Result<Vec<u8>> {
             let bytes = wire::encode(record.as_ref())?;

@@ -7,6 +7,7 @@ use wattle_contracts::id::NodeId;
 use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
 
 use crate::core::clock::TooFarAhead;
+use crate::core::rights::Unentitled;
 
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,8 @@ use crate::core::clock::TooFarAhead;
 pub enum Output {
     /// Make this durable, with all others of this batch, before doing anything else of it.
     Persist(Write),
-    /// The current record of a key is another one now.
+    /// The current record of a key is another one now, or there is none any more: its writer turned
+    /// out not to be entitled to it.
     Changed {
         /// The key.
         key: RecordKey,
@@ -58,6 +60,8 @@ pub enum Write {
     Lost(Arc<Record>),
     /// This change lost, and is no longer kept.
     LostGone(RecordKey, Version),
+    /// The record of this key does not count any more, and none takes its place yet.
+    CurrentGone(RecordKey),
 }
 
 /// A record as it was on the disk.
@@ -123,6 +127,14 @@ pub enum Refusal {
         /// How many bytes they have.
         bytes: usize,
     },
+    /// Its writer may not say this, by what is known here.
+    #[error("the record of {key} does not count: {why}")]
+    Unentitled {
+        /// What it is about.
+        key: RecordKey,
+        /// Why not.
+        why: Unentitled,
+    },
     /// A message that no honest peer sends.
     #[error("a message about records that makes no sense: {0}")]
     Malformed(&'static str),
@@ -131,6 +143,14 @@ pub enum Refusal {
 impl Refusal {
     /// Whether no honest peer sends this.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Refusal::Record(_) | Refusal::Malformed(_))
+        match self {
+            Refusal::Record(_) | Refusal::Malformed(_) => true,
+            // Who has not heard of a revocation passes on what it makes void; but what is forged
+            // was so from the beginning.
+            Refusal::Unentitled { why, .. } => {
+                matches!(why, Unentitled::Paper(_) | Unentitled::Invitation(_))
+            }
+            _ => false,
+        }
     }
 }

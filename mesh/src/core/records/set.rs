@@ -70,6 +70,16 @@ impl Set {
         Ok(previous.map(|held| held.record))
     }
 
+    /// Lets go of the current record of a key.
+    pub(super) fn remove(&mut self, key: &RecordKey) -> Option<Arc<Record>> {
+        let held = self.records.remove(key)?;
+        if let Ok(id) = current_id(key) {
+            self.ranges.remove(&id);
+        }
+        self.bytes -= held.size;
+        Some(held.record)
+    }
+
     /// Keeps a change that lost. False if it is kept already.
     pub(super) fn insert_lost(&mut self, record: Arc<Record>) -> Result<bool, WireError> {
         let of = (record.key.clone(), record.version);
@@ -105,7 +115,7 @@ impl Set {
         gone
     }
 
-    fn remove_lost(&mut self, of: &(RecordKey, Version)) -> bool {
+    pub(super) fn remove_lost(&mut self, of: &(RecordKey, Version)) -> bool {
         if let Ok(id) = lost_id(&of.0, of.1) {
             self.ranges.remove(&id);
         }

@@ -16,6 +16,7 @@ use super::{
     FEW, FRESH_BYTES, GATHER, GREETERS, Output, RUMOUR_BYTES, Records, TOLD, TOLD_AFTER_A_CUT,
     rumours, set,
 };
+use crate::core::rights::Rights;
 use crate::core::time::Time;
 
 /// Up to `count` different peers, without `except`, each as likely as the others.
@@ -137,11 +138,13 @@ impl Records {
         &mut self,
         (now, wall): super::Moment,
         from: NodeId,
-        current: Vec<Record>,
+        mut current: Vec<Record>,
         lost: Vec<Record>,
         rng: &mut impl Rng,
         out: &mut Vec<Output>,
     ) {
+        // What entitles others comes before what they say.
+        current.sort_by_key(|record| Rights::rank(&record.key));
         let (mut news, mut newer_here) = (Vec::new(), Vec::new());
         for record in current {
             match self.take(wall, record, &mut newer_here, out) {

@@ -76,7 +76,9 @@ impl Records {
         record: Record,
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
+        self.check_right(&record)?;
         record.verify()?;
+        self.check_proof(&record)?;
         if let Err(why) = clock::check(wall, record.version.at) {
             let key = record.key.clone();
             self.hold_back(record);
@@ -103,12 +105,16 @@ impl Records {
             }
         }
         let previous = self.set.insert(record.clone()).map_err(RecordError::from)?;
+        let governs = self.learn(&record);
         // It was checked just now to be near enough.
         let _ = self.clock.observe(wall, record.version.at);
         self.wanted.remove(&id);
         out.push(Output::Persist(Write::Current(record)));
         out.push(Output::Changed { key, previous });
         news.push(id);
+        if governs {
+            self.reconsider(out);
+        }
         Ok(news)
     }
 
@@ -122,7 +128,9 @@ impl Records {
         if self.set.has_lost(&record.key, record.version) {
             return Ok(Vec::new());
         }
+        self.check_right(&record)?;
         record.verify()?;
+        self.check_proof(&record)?;
         if let Err(why) = clock::check(wall, record.version.at) {
             return Err(Refusal::TooFarAhead { key: record.key.clone(), why });
         }

@@ -2,13 +2,14 @@ mod cells;
 mod heal;
 mod history;
 mod neighbours;
+mod rights;
 
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wattle_contracts::control::{ElementRange, RangeHashes, RangeTags};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{App, Version};
+use wattle_contracts::record::App;
 use wattle_contracts::wire;
 
 use super::*;

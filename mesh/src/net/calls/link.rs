@@ -23,6 +23,7 @@ use crate::core::mux::{Closed, Limits, Mux};
 use crate::net::body::BodyStream;
 use crate::net::metrics::Metrics;
 use crate::net::relay::Relays;
+use crate::net::roster::Roster;
 use crate::net::service::{Reply, Service};
 
 /// So many frames are worth a write of their own: the peer works on them while this node makes
@@ -38,6 +39,8 @@ pub(in crate::net) struct LinkConfig {
     pub(in crate::net) service: Arc<dyn Service>,
     /// Passes on calls that are for other nodes.
     pub(in crate::net) relays: Arc<Relays>,
+    /// Who belongs.
+    pub(in crate::net) roster: Arc<Roster>,
     pub(in crate::net) metrics: Arc<Metrics>,
 }
 

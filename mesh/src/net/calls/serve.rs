@@ -40,6 +40,11 @@ pub(super) async fn serve(job: Job) {
     if let Err(error) = link.config.relays.check(link.peer, &header, &payload) {
         return answer.fail(error);
     }
+    let path = header.relay.as_deref().map(|relay| relay.path.as_slice()).unwrap_or_default();
+    if let Some(node) = path.iter().find(|node| link.config.roster.is_revoked(**node)) {
+        let text = format!("the call came over {node}, which was revoked");
+        return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
+    }
     let time_left = header.time_left;
     let relays = header.relay.as_deref().is_some_and(|relay| relay.to != link.config.relays.node());
     let work: Pin<Box<dyn Future<Output = Result<Reply, CallError>> + Send + '_>> = match relays {

@@ -63,6 +63,11 @@ impl Abroad {
         self.plane = Some((records, puts));
     }
 
+    /// Asks something of the plane of records. What becomes of it is seen there.
+    pub(super) fn put(&self, put: Put) -> bool {
+        self.plane.as_ref().is_some_and(|(_, puts)| puts.try_send(put).is_ok())
+    }
+
     /// Through whom nodes of other cells are reached that are not connected.
     pub(super) fn ways(&self) -> &BTreeMap<NodeId, NodeId> {
         &self.plan.ways
@@ -185,7 +190,8 @@ impl Driver {
         let far: BTreeSet<NodeId> =
             far.filter(|node| *node != self.node && !here.contains(node)).collect();
         self.peers.set_far(&far, &plan.envoys);
-        self.dialling.rest(plan.resting.clone());
+        let revoked = self.roster.rights().revoked_nodes().collect::<Vec<_>>();
+        self.dialling.rest(plan.resting.iter().copied().chain(revoked).collect());
         for node in called {
             self.dialling.need(now, node);
         }
@@ -271,7 +277,7 @@ impl Driver {
         let Some((_, puts)) = &self.abroad.plane else { return };
         // What becomes of it is seen in the records.
         let (answer, _) = oneshot::channel();
-        let put = Put { key: RecordKey::Cell(cell), body: RecordBody::Cell(mine), answer };
+        let put = Put::Sign { key: RecordKey::Cell(cell), body: RecordBody::Cell(mine), answer };
         if puts.try_send(put).is_ok() {
             self.abroad.author.wrote(now);
             self.metrics.summaries_written.one();

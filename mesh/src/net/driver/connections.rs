@@ -1,7 +1,7 @@
 //! The connections that stand, and which of several to one peer is used.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +96,16 @@ impl Connections {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         self.standing.keys().copied()
+    }
+
+    /// The connections to `node`.
+    pub(super) fn ids_of(&self, node: NodeId) -> Vec<ConnectionId> {
+        self.of(node).map(|(id, _)| id).collect()
+    }
+
+    /// The nodes that are connected.
+    pub(super) fn nodes(&self) -> BTreeSet<NodeId> {
+        self.standing.values().map(|connection| connection.node).collect()
     }
 
     /// Every connection that its peer is not about to close, with the queue of its control stream

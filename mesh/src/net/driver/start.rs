@@ -12,6 +12,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::belonging::Belonging;
 use super::cells::Abroad;
 use super::census::Census;
 use super::connections::Connections;
@@ -37,6 +38,7 @@ use crate::net::metrics::Metrics;
 use crate::net::peers::Peers;
 use crate::net::records;
 use crate::net::relay::Relays;
+use crate::net::roster::Roster;
 use crate::net::service::{RecordStore, Service};
 use crate::net::statement::AboutFact;
 use crate::net::transport;
@@ -75,6 +77,7 @@ pub(in crate::net) async fn start(
     let signer = (config.key.clone(), config.clock);
     let relays = Arc::new(Relays::new(node, signer, &peers, &metrics));
     let host = host_files(&config)?;
+    let roster = Arc::new(Roster::new(&config));
     let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
     let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock));
 
@@ -98,12 +101,12 @@ pub(in crate::net) async fn start(
     let about = Arc::new(about);
     let mut driver = Driver {
         node,
-        swarm: swarm(&config, &met, &metrics)?,
+        swarm: swarm(&config, &met, &roster, &metrics)?,
         started: Instant::now(),
         rng: SmallRng::from_os_rng(),
         peers: peers.clone(),
         metrics: metrics.clone(),
-        link_config: link_config(&config, &service, &relays, &metrics),
+        link_config: link_config(&config, &service, &relays, &roster, &metrics),
         onward: Onward { me: node, commands: commands_in.downgrade(), metrics: metrics.clone() },
         inbound,
         connections: Connections::default(),
@@ -128,15 +131,26 @@ pub(in crate::net) async fn start(
         introducing: Introducing::default(),
         abroad: Abroad::new(node, met.own().clone()),
         met,
+        belonging: Belonging::default(),
+        roster: roster.clone(),
         config,
     };
+    // Before anybody can knock: who was revoked stands in the records.
+    let config = &driver.config;
+    let plane = records::start(
+        config,
+        roster.clone(),
+        store,
+        peers.clone(),
+        metrics.clone(),
+        records_inbox,
+    );
+    let (records, puts) = plane.await?;
+    driver.abroad.attach(records.clone(), puts.clone());
     driver.listen().await?;
     driver.first_hints(known);
 
     let config = &driver.config;
-    let (records, puts) =
-        records::start(config, store, peers.clone(), metrics.clone(), records_inbox).await?;
-    driver.abroad.attach(records.clone(), puts.clone());
     let met = driver.met.clone();
     let gossip =
         Gossip::new(config, met, peers.clone(), metrics.clone(), gossip_inbox, said_here, heard_in);
@@ -169,6 +183,7 @@ pub(in crate::net) async fn start(
         view: driver.view.subscribe(),
         records,
         leaving: AtomicBool::new(false),
+        roster,
     };
     // The sender stays alive in the driver: without discovery nobody else holds one.
     let inputs = Inputs { commands, said, hints, heard, about: about_changes, _hints: hints_in };
@@ -192,12 +207,13 @@ fn host_files(config: &MeshConfig) -> Result<Option<HostFiles>, MeshError> {
 fn swarm(
     config: &MeshConfig,
     met: &Arc<Met>,
+    roster: &Arc<Roster>,
     metrics: &Arc<Metrics>,
 ) -> Result<Swarm<Behaviour>, MeshError> {
     let keypair = transport::keypair(&config.key)?;
     let door = Door {
         mesh: config.mesh(),
-        paper: config.paper.clone(),
+        roster: roster.clone(),
         met: met.clone(),
         clock: config.clock,
         timeout: config.timing.admission,
@@ -206,7 +222,7 @@ fn swarm(
         logged: Mutex::default(),
     };
     let transport = transport::build(&keypair, &config.timing, Arc::new(door));
-    let behaviour = Behaviour::new(&keypair, config);
+    let behaviour = Behaviour::new(&keypair, config, metrics);
     let settings = SwarmConfig::with_tokio_executor().with_idle_connection_timeout(IDLE);
     let peer = keypair.public().to_peer_id();
     let mut swarm = Swarm::new(transport, behaviour, peer, settings);
@@ -220,6 +236,7 @@ fn link_config(
     config: &MeshConfig,
     service: &Arc<dyn Service>,
     relays: &Arc<Relays>,
+    roster: &Arc<Roster>,
     metrics: &Arc<Metrics>,
 ) -> LinkConfig {
     let limits = &config.limits;
@@ -228,6 +245,7 @@ fn link_config(
         held_bytes: limits.held_bytes,
         service: service.clone(),
         relays: relays.clone(),
+        roster: roster.clone(),
         metrics: metrics.clone(),
     }
 }

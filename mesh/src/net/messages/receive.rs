@@ -67,7 +67,8 @@ impl Messenger {
 
     async fn reply_to(&self, header: &CallHeader, delivery: Delivery) -> DeliveryReply {
         let later = |why| DeliveryReply { handled: 0, stopped: Some(DeliveryStop::Busy(why)) };
-        // What is remembered of a publisher is kept: only of nodes that there are.
+        // What is remembered of a publisher is kept: only of nodes that there are, and of none that
+        // was revoked, as the view has none of those.
         if self.inner.mesh.view().node(delivery.publisher).is_none() {
             return later(format!("{} is not known here yet", delivery.publisher));
         }

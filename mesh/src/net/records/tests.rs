@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use wattle_contracts::record::App;
+use wattle_contracts::trust::{Paper, UnixMillis};
 
-use crate::net::audit::NoAudit;
 use super::*;
+use crate::net::audit::NoAudit;
 use crate::net::service::Loaded;
 
 /// Counts how often it is read.
@@ -36,8 +37,12 @@ impl RecordStore for Disk {
 fn plane(store: Arc<Disk>) -> Plane {
     let key = Arc::new(SigningKey::from_seed([1; 32]).unwrap());
     let metrics = Arc::<Metrics>::default();
+    let authority = SigningKey::from_seed([2; 32]).unwrap();
+    let me = NodeId::from_bytes(key.public());
+    let paper = Paper::issue(&authority, me, UnixMillis(1), None).unwrap();
     Plane {
-        me: NodeId::from_bytes(key.public()),
+        me,
+        roster: Arc::new(Roster::new(&MeshConfig::new(key.clone(), paper))),
         key,
         clock: WallClock::default(),
         started: Instant::now(),
@@ -59,7 +64,7 @@ fn put() -> (Input, oneshot::Receiver<Result<Record, PutError>>) {
     let (answer, told) = oneshot::channel();
     let name: wattle_contracts::id::AppName = "shop".parse().unwrap();
     let body = RecordBody::App(Box::new(App::new(name.clone())));
-    (Input::Put(Put { key: RecordKey::App(name), body, answer }), told)
+    (Input::Put(Put::Sign { key: RecordKey::App(name), body, answer }), told)
 }
 
 fn message() -> Input {

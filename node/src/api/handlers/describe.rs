@@ -153,6 +153,8 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
     let plain = [
         ("papers_refused", mesh.papers_refused),
         ("refused_by_peers", mesh.refused_by_peers),
+        ("cut_off", mesh.cut_off),
+        ("turned_away", mesh.turned_away),
         ("admissions_failed", mesh.admissions_failed),
         ("connections_opened", mesh.connections_opened),
         ("connections_closed", mesh.connections_closed),
@@ -175,6 +177,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("records_held_back", mesh.records_held_back),
         ("records_ignored", mesh.records_ignored),
         ("records_lost", mesh.records_lost),
+        ("records_voided", mesh.records_voided),
         ("records_damaged", mesh.records_damaged),
         ("ambassador_terms", mesh.ambassador_terms),
         ("summaries_written", mesh.summaries_written),

@@ -1,12 +1,16 @@
 //! What became of the changes of one key.
 
+use wattle_contracts::id::{MeshId, OperatorKey};
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
+use wattle_mesh::net::{Mesh, Records};
 
 use crate::api::types::{Change, HistoryReply};
 use crate::daemon::Node;
 
 pub(super) fn history(node: &Node, key: &RecordKey) -> HistoryReply {
     let records = node.mesh().map(|mesh| mesh.records()).unwrap_or_default();
+    let mesh = node.mesh().map(Mesh::mesh_id);
+    let change = |record: &Record| change(record, by(record, &records, mesh));
     HistoryReply {
         key: key.to_string(),
         current: records.get(key).map(change),
@@ -15,7 +19,22 @@ pub(super) fn history(node: &Node, key: &RecordKey) -> HistoryReply {
     }
 }
 
-fn change(record: &Record) -> Change {
+/// Who signed a record, as people call them.
+fn by(record: &Record, records: &Records, mesh: Option<MeshId>) -> String {
+    let writer = record.version.writer;
+    let key = OperatorKey::from_bytes(*writer.as_bytes());
+    if mesh.is_some_and(|mesh| mesh.as_bytes() == writer.as_bytes()) {
+        return "the authority".into();
+    }
+    let body = |about| records.get(&about).map(|record| &record.body);
+    match (body(RecordKey::Admin(key)), body(RecordKey::Operator(key))) {
+        (Some(RecordBody::Admin(admin)), _) => format!("{} ({key})", admin.name),
+        (_, Some(RecordBody::Operator(operator))) => format!("{} ({key})", operator.name),
+        _ => writer.to_string(),
+    }
+}
+
+fn change(record: &Record, by: String) -> Change {
     let body = match &record.body {
         RecordBody::Tombstone => None,
         body => serde_json::to_value(body).ok(),
@@ -24,6 +43,7 @@ fn change(record: &Record) -> Change {
         at_millis: record.version.at.millis,
         counter: record.version.at.counter,
         writer: record.version.writer,
+        by,
         is_delete: record.is_tombstone(),
         body,
     }

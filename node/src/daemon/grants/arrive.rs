@@ -139,7 +139,9 @@ impl Node {
             // A node delivers messages by its messenger, and calls nothing else so.
             Source::Messages => return Err(Missing::new(Rule::Contract, "messages call nothing")),
             // Answered before it is looked for links.
-            Source::Secrets => return Err(Missing::new(Rule::Contract, "no secret is handed over")),
+            Source::Secrets => {
+                return Err(Missing::new(Rule::Contract, "no secret is handed over"));
+            }
         };
         let decision = Decision {
             route: Arc::downgrade(route),

@@ -1,0 +1,346 @@
+//! Who may write which record, and who belongs: by the records themselves.
+//!
+//! The authority of the mesh stands above all; it makes admins. Admins revoke nodes, invitations,
+//! publishers and operators, and make operators; operators declare their apps. Whatever a record
+//! says stands only where its writer may say it, on every node that holds it, whoever brought it.
+//!
+//! **Why all nodes agree.** Rights are computed from the records by rank, the higher one first:
+//! admins by the authority's word, what is revoked by the admins', operators by both. What stands
+//! on a lower rank never changes a higher one, and no key can be written by two ranks that
+//! disagree about it. So the same records give the same rights in whatever order they came, and a
+//! record that was taken before its writer's revocation was known is dropped afterwards
+//! ([`Records`](super::records::Records) does it).
+//!
+//! **Why a revocation lists what stays.** A version is what its writer says: a thief writes older
+//! ones. Of what a revoked key signed, only what the revocation names counts; nothing can be added
+//! to that later.
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Outcast, Unentitled};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wattle_contracts::id::{AppName, InviteKey, MeshId, NodeId, OperatorKey};
+use wattle_contracts::record::{
+    Admitted, Operator, Print, Record, RecordBody, RecordKey, Revoked, Version,
+};
+use wattle_contracts::trust::{Invited, Paper, UnixMillis};
+
+/// The rights in one mesh, as the records that one node holds give them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    mesh: MeshId,
+    /// What nodes had declared before there were operators; `None` while there are none, and every
+    /// member may declare.
+    charter: Option<Arc<BTreeSet<Print>>>,
+    admins: BTreeSet<OperatorKey>,
+    operators: BTreeMap<OperatorKey, Granted>,
+    revoked: BTreeMap<Revoked, Arc<BTreeSet<Print>>>,
+    admitted: BTreeMap<NodeId, Arc<Admitted>>,
+    /// The nodes that came by each invitation, in the order in which that was written down.
+    came_by: BTreeMap<InviteKey, BTreeSet<(Version, NodeId)>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Granted {
+    apps: BTreeSet<AppName>,
+    by: Option<InviteKey>,
+    version: Version,
+}
+
+impl Rights {
+    /// The rights in a mesh of which no records are known.
+    pub fn new(mesh: MeshId) -> Self {
+        Self {
+            mesh,
+            charter: None,
+            admins: BTreeSet::new(),
+            operators: BTreeMap::new(),
+            revoked: BTreeMap::new(),
+            admitted: BTreeMap::new(),
+            came_by: BTreeMap::new(),
+        }
+    }
+
+    /// The rights that these records give. Each was proven when it was taken ([`Rights::prove`]).
+    pub fn of<'a>(mesh: MeshId, records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let ranked = records.into_iter().filter_map(|record| {
+            let rank = Self::rank(&record.key);
+            (rank < u8::MAX).then_some((rank, record))
+        });
+        let mut ranked: Vec<(u8, &Record)> = ranked.collect();
+        ranked.sort_by_key(|(rank, record)| (*rank, record.version));
+        let mut rights = Self::new(mesh);
+        for (_, record) in ranked {
+            if rights.check(record).is_ok() {
+                rights.learn(record);
+            }
+        }
+        rights
+    }
+
+    /// The mesh.
+    pub fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
+    /// How high a record of this key stands: a lower number decides about a higher one.
+    pub fn rank(key: &RecordKey) -> u8 {
+        match key {
+            RecordKey::Charter | RecordKey::Admin(_) => 0,
+            RecordKey::Revocation(Revoked::Admin(_)) => 1,
+            RecordKey::Revocation(_) => 2,
+            RecordKey::Operator(_) => 3,
+            RecordKey::Admitted(_) => 4,
+            _ => u8::MAX,
+        }
+    }
+
+    /// Whether a record of this key may change the right of others to theirs.
+    pub fn govern(key: &RecordKey) -> bool {
+        Self::rank(key) < 4
+    }
+
+    /// Takes note of what a record says that was checked.
+    pub fn learn(&mut self, record: &Record) {
+        match (&record.key, &record.body) {
+            (RecordKey::Charter, RecordBody::Charter(charter)) => {
+                self.charter = Some(Arc::new(charter.kept.clone()));
+            }
+            (RecordKey::Admin(key), RecordBody::Admin(_)) => {
+                self.admins.insert(*key);
+            }
+            (RecordKey::Revocation(revoked), RecordBody::Revocation(revocation)) => {
+                self.revoked.insert(*revoked, Arc::new(revocation.kept.clone()));
+            }
+            (RecordKey::Operator(key), RecordBody::Operator(operator)) => {
+                let by = operator.invitation.as_ref().map(|invitation| invitation.body.key);
+                let (apps, version) = (operator.apps.clone(), record.version);
+                self.operators.insert(*key, Granted { apps, by, version });
+            }
+            (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
+                for came in self.came_by.values_mut() {
+                    came.retain(|(_, other)| other != node);
+                }
+                if let Some(invitation) = &admitted.came.invitation {
+                    let came = self.came_by.entry(invitation.body.key).or_default();
+                    came.insert((record.version, *node));
+                }
+                self.admitted.insert(*node, Arc::new((**admitted).clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks the signatures inside a record, which no other record changes.
+    pub fn prove(&self, record: &Record) -> Result<(), Unentitled> {
+        match (&record.key, &record.body) {
+            (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
+                admitted.came.prove(self.mesh, *node)?;
+                admitted.renewed.iter().try_for_each(|paper| paper.prove(self.mesh, *node))?;
+                Ok(())
+            }
+            (RecordKey::Operator(_), RecordBody::Operator(operator)) => {
+                let invitation = operator.invitation.as_ref();
+                invitation.map_or(Ok(()), |invitation| Ok(invitation.verify(self.mesh)?))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the writer of `record` may say what it says.
+    pub fn check(&self, record: &Record) -> Result<(), Unentitled> {
+        let writer = record.version.writer;
+        if writer.as_bytes() == self.mesh.as_bytes() {
+            return Ok(());
+        }
+        self.check_standing(record)?;
+        match (&record.key, &record.body) {
+            (RecordKey::Charter | RecordKey::Admin(_), _) => Err(Unentitled::OnlyAuthority),
+            (RecordKey::Revocation(Revoked::Admin(_)), _) => Err(Unentitled::OnlyAuthority),
+            (RecordKey::Revocation(_), _) => self.check_admin(writer),
+            (RecordKey::Operator(key), RecordBody::Operator(operator)) => {
+                match &operator.invitation {
+                    None => self.check_admin(writer),
+                    Some(_) => self.check_invited(*key, operator, record.version),
+                }
+            }
+            (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
+                self.check_came(*node, admitted, record.version)
+            }
+            (RecordKey::Cell(_), _) => Ok(()),
+            (RecordKey::App(app), _) => self.check_declares(record, Some(app)),
+            (RecordKey::Link(link), _) => self.check_declares(record, Some(&link.from.app)),
+            (RecordKey::Config(key), _) => self.check_declares(record, Some(&key.component.app)),
+            (RecordKey::Secret(key), _) => self.check_declares(record, Some(&key.component.app)),
+            // Publishers among them: whose components run is for admins to say.
+            _ => self.check_declares(record, None),
+        }
+    }
+
+    /// Whether the writer was not revoked, or the revocation lets this record stand.
+    fn check_standing(&self, record: &Record) -> Result<(), Unentitled> {
+        let writer = record.version.writer;
+        let operator = OperatorKey::from_bytes(*writer.as_bytes());
+        // Nobody below takes an admin's right away, by whatever name.
+        let revoked = match (self.admins.contains(&operator), self.operators.get(&operator)) {
+            (true, _) => Revoked::Admin(operator),
+            (false, Some(_)) => Revoked::Operator(operator),
+            (false, None) => Revoked::Node(writer),
+        };
+        let Some(kept) = self.revoked.get(&revoked) else { return Ok(()) };
+        let stays = Print::of_record(record).is_ok_and(|print| kept.contains(&print));
+        if stays { Ok(()) } else { Err(Unentitled::Revoked(revoked)) }
+    }
+
+    fn check_admin(&self, writer: NodeId) -> Result<(), Unentitled> {
+        match self.admins.contains(&OperatorKey::from_bytes(*writer.as_bytes())) {
+            true => Ok(()),
+            false => Err(Unentitled::OnlyAdmin { writer }),
+        }
+    }
+
+    /// Whether the key of an invitation may make `key` an operator.
+    fn check_invited(
+        &self,
+        key: OperatorKey,
+        operator: &Operator,
+        version: Version,
+    ) -> Result<(), Unentitled> {
+        let Some(invitation) = &operator.invitation else {
+            return self.check_admin(version.writer);
+        };
+        let body = &invitation.body;
+        if version.writer.as_bytes() != body.key.as_bytes() {
+            return Err(Unentitled::BeyondInvitation(
+                "another key than the invitation's signed it",
+            ));
+        }
+        if body.invited != Invited::Operator(operator.apps.clone()) {
+            return Err(Unentitled::BeyondInvitation("it is for something else"));
+        }
+        if UnixMillis(version.at.millis) > body.expires.plus(Paper::CLOCK_TOLERANCE) {
+            return Err(Unentitled::BeyondInvitation("it had run out"));
+        }
+        if let Some(kept) = self.revoked.get(&Revoked::Invitation(body.key))
+            && !kept.contains(&Print::of_member(key.as_bytes()))
+        {
+            return Err(Unentitled::Revoked(Revoked::Invitation(body.key)));
+        }
+        let before = self.operators.iter().filter(|(other, granted)| {
+            **other != key && granted.by == Some(body.key) && granted.version < version
+        });
+        match before.count() < body.uses as usize {
+            true => Ok(()),
+            false => Err(Unentitled::BeyondInvitation("it is used up")),
+        }
+    }
+
+    /// Whether `node` is among the first that came by its invitation. That it came proves itself,
+    /// whoever says it.
+    fn check_came(
+        &self,
+        node: NodeId,
+        admitted: &Admitted,
+        version: Version,
+    ) -> Result<(), Unentitled> {
+        let Some(invitation) = &admitted.came.invitation else { return Ok(()) };
+        let came = self.came_by.get(&invitation.body.key).into_iter().flatten();
+        let before = came.filter(|(written, other)| *other != node && *written < version);
+        match before.count() < invitation.body.uses as usize {
+            true => Ok(()),
+            false => Err(Unentitled::BeyondInvitation("it is used up")),
+        }
+    }
+
+    /// Whether more nodes are written down for the invitation of this record than may come by it,
+    /// so that the last one goes.
+    pub fn is_overfull(&self, record: &Record) -> bool {
+        let RecordBody::Admitted(admitted) = &record.body else { return false };
+        admitted.came.invitation.as_ref().is_some_and(|invitation| {
+            let came = self.came_by.get(&invitation.body.key).map_or(0, BTreeSet::len);
+            came > invitation.body.uses as usize
+        })
+    }
+
+    /// Whether the writer may declare something of `app`; of no app in particular, if `None`.
+    fn check_declares(&self, record: &Record, app: Option<&AppName>) -> Result<(), Unentitled> {
+        let writer = record.version.writer;
+        let operator = OperatorKey::from_bytes(*writer.as_bytes());
+        if self.admins.contains(&operator) {
+            return Ok(());
+        }
+        if let Some(granted) = self.operators.get(&operator) {
+            return match app {
+                Some(app) if granted.apps.contains(app) => Ok(()),
+                _ => Err(Unentitled::OtherApps { operator, apps: granted.apps.clone() }),
+            };
+        }
+        let Some(kept) = &self.charter else { return Ok(()) };
+        let stays = Print::of_record(record).is_ok_and(|print| kept.contains(&print));
+        if stays { Ok(()) } else { Err(Unentitled::NoOperator { writer }) }
+    }
+
+    /// Whether `node`, which shows this proven paper, belongs to the mesh at `now`. `others` have
+    /// shown a paper of the same invitation here, which is not written down yet.
+    pub fn belongs(
+        &self,
+        node: NodeId,
+        paper: &Paper,
+        now: UnixMillis,
+        others: usize,
+    ) -> Result<(), Outcast> {
+        if self.is_revoked(node) {
+            return Err(Outcast::Revoked);
+        }
+        let Some(invitation) = &paper.invitation else { return Ok(()) };
+        let body = &invitation.body;
+        if let Some(kept) = self.revoked.get(&Revoked::Invitation(body.key))
+            && !kept.contains(&Print::of_member(node.as_bytes()))
+        {
+            return Err(Outcast::InvitationRevoked);
+        }
+        let came = self.came_by.get(&body.key);
+        let place = came.and_then(|came| came.iter().position(|(_, other)| *other == node));
+        if place.is_none() && now > body.expires.plus(Paper::CLOCK_TOLERANCE) {
+            return Err(Outcast::InvitationOver);
+        }
+        let before = place.unwrap_or_else(|| came.map_or(0, BTreeSet::len) + others);
+        match before < body.uses as usize {
+            true => Ok(()),
+            false => Err(Outcast::UsedUp { uses: body.uses }),
+        }
+    }
+
+    /// Whether this node was revoked.
+    pub fn is_revoked(&self, node: NodeId) -> bool {
+        self.revoked.contains_key(&Revoked::Node(node))
+    }
+
+    /// The nodes that were revoked.
+    pub fn revoked_nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.revoked.keys().filter_map(|revoked| match revoked {
+            Revoked::Node(node) => Some(*node),
+            _ => None,
+        })
+    }
+
+    /// Whether this was revoked.
+    pub fn revoked(&self, what: &Revoked) -> bool {
+        self.revoked.contains_key(what)
+    }
+
+    /// How a node came, as far as that is written down.
+    pub fn admitted(&self, node: NodeId) -> Option<&Arc<Admitted>> {
+        self.admitted.get(&node)
+    }
+
+    /// Whether only operators declare.
+    pub fn has_operators(&self) -> bool {
+        self.charter.is_some()
+    }
+}

@@ -1,0 +1,76 @@
+//! Why somebody is refused.
+
+use std::collections::BTreeSet;
+
+use wattle_contracts::id::{AppName, NodeId, OperatorKey};
+use wattle_contracts::record::Revoked;
+use wattle_contracts::trust::{InvitationError, PaperError};
+
+/// Why a record does not count, although its writer signed it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unentitled {
+    /// Its writer was revoked, and the revocation does not name it among what stays.
+    #[error("{0} was revoked")]
+    Revoked(Revoked),
+    /// Nobody but the authority may say this.
+    #[error("only the mesh's authority may say this")]
+    OnlyAuthority,
+    /// Nobody but an admin may say this.
+    #[error("only an admin may say this, and {writer} is none")]
+    OnlyAdmin {
+        /// Who said it.
+        writer: NodeId,
+    },
+    /// Its writer is an operator of other apps.
+    #[error("{operator} is an operator of {}, and of nothing else", shown(apps))]
+    OtherApps {
+        /// Who.
+        operator: OperatorKey,
+        /// Of which apps.
+        apps: BTreeSet<AppName>,
+    },
+    /// A node has no say in a mesh that has operators.
+    #[error(
+        "this mesh has operators, and {writer} is none of them: say whose key is to sign it \
+         (--operator-key, or operator.key in the data folder)"
+    )]
+    NoOperator {
+        /// Who signed it.
+        writer: NodeId,
+    },
+    /// The invitation on which it stands does not cover it.
+    #[error("the invitation does not cover it: {0}")]
+    BeyondInvitation(&'static str),
+    /// The paper in it is no good.
+    #[error(transparent)]
+    Paper(#[from] PaperError),
+    /// The invitation in it is no good.
+    #[error("the operator's invitation is no good: {0}")]
+    Invitation(#[from] InvitationError),
+}
+
+fn shown(apps: &BTreeSet<AppName>) -> String {
+    apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a node with a genuine paper does not belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Outcast {
+    /// It was revoked.
+    #[error("the node was revoked")]
+    Revoked,
+    /// Its invitation was revoked before it was known to have come.
+    #[error("the invitation by which the node came was revoked")]
+    InvitationRevoked,
+    /// Its invitation has run out, and it is not known to have come before.
+    #[error("the invitation has run out; is the clock right?")]
+    InvitationOver,
+    /// So many others came by its invitation before.
+    #[error("the invitation is used up: {uses} came by it before")]
+    UsedUp {
+        /// How many may come by it.
+        uses: u32,
+    },
+}

@@ -1,0 +1,195 @@
+//! Who belongs to the mesh, by the papers that were shown and by the records: asked at the door,
+//! and again and again while a connection stands.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use wattle_contracts::id::{InviteKey, MeshId, NodeId};
+use wattle_contracts::record::{Admitted, Labels};
+use wattle_contracts::trust::{Paper, PaperError, UnixMillis};
+
+use super::config::MeshConfig;
+use crate::core::rights::{Outcast, Rights};
+
+/// The paper of a node that the door let in is remembered so long, although no connection to it
+/// has come of that.
+const COMING: Duration = Duration::from_secs(30);
+
+/// The papers of this node and of its peers, and the rights by the records.
+#[derive(Debug)]
+pub(super) struct Roster {
+    me: NodeId,
+    mesh: MeshId,
+    own: watch::Sender<Paper>,
+    rights: RwLock<Arc<Rights>>,
+    /// What nodes showed at the door, and when they were last seen.
+    shown: Mutex<BTreeMap<NodeId, (Paper, Instant)>>,
+    /// Whether the rights have changed since the driver last looked.
+    news: AtomicBool,
+}
+
+/// Why a peer has no place here any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Gone {
+    #[error(transparent)]
+    Outcast(#[from] Outcast),
+    #[error(transparent)]
+    Paper(#[from] PaperError),
+}
+
+impl Roster {
+    pub(super) fn new(config: &MeshConfig) -> Self {
+        let mesh = config.mesh();
+        Self {
+            me: config.node(),
+            mesh,
+            own: watch::channel(config.paper.clone()).0,
+            rights: RwLock::new(Arc::new(Rights::new(mesh))),
+            shown: Mutex::default(),
+            news: AtomicBool::new(true),
+        }
+    }
+
+    pub(super) fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
+    /// The paper that this node shows.
+    pub(super) fn own(&self) -> Paper {
+        self.own.borrow().clone()
+    }
+
+    pub(super) fn watch_own(&self) -> watch::Receiver<Paper> {
+        self.own.subscribe()
+    }
+
+    pub(super) fn rights(&self) -> Arc<Rights> {
+        self.rights.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over what the records say now. A newer paper of this node is its paper from now on.
+    pub(super) fn publish(&self, rights: Arc<Rights>) {
+        let given = rights.admitted(self.me).map(|admitted| admitted.paper().clone());
+        *self.rights.write().unwrap_or_else(PoisonError::into_inner) = rights;
+        self.news.store(true, Ordering::Relaxed);
+        if let Some(paper) = given {
+            self.own.send_if_modified(|own| {
+                let is_newer = paper.body.issued > own.body.issued;
+                if is_newer {
+                    *own = paper;
+                }
+                is_newer
+            });
+        }
+    }
+
+    /// Whether the rights may have changed since this was last asked.
+    pub(super) fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Lets a node in that shows this verified paper, or says why not.
+    pub(super) fn admit(
+        &self,
+        node: NodeId,
+        paper: &Paper,
+        now: UnixMillis,
+    ) -> Result<(), Outcast> {
+        let rights = self.rights();
+        let mut shown = self.shown();
+        let mut others = others(&rights, &shown, node, paper);
+        if by(&self.own()) == by(paper) && rights.admitted(self.me).is_none() {
+            others += 1;
+        }
+        rights.belongs(node, paper, now, others)?;
+        shown.insert(node, (paper.clone(), Instant::now()));
+        Ok(())
+    }
+
+    /// Forgets those who are not among the `connected`, after a while.
+    pub(super) fn forget(&self, connected: impl Fn(NodeId) -> bool) {
+        self.shown().retain(|node, (_, seen)| {
+            if connected(*node) {
+                *seen = Instant::now();
+            }
+            seen.elapsed() < COMING
+        });
+    }
+
+    /// The paper that counts of `node`, which shows this one.
+    pub(super) fn newest(&self, node: NodeId, shown: &Paper) -> Paper {
+        let given = self.rights().admitted(node).map(|admitted| admitted.paper().clone());
+        let newer = given.filter(|given| given.body.issued > shown.body.issued);
+        newer.unwrap_or_else(|| shown.clone())
+    }
+
+    /// Whether a peer still belongs.
+    pub(super) fn check(&self, node: NodeId, now: UnixMillis) -> Result<(), Gone> {
+        let rights = self.rights();
+        let shown = self.shown().get(&node).map(|(paper, _)| paper.clone());
+        if let Some(paper) = &shown {
+            rights.belongs(node, paper, now, 0)?;
+        } else if rights.is_revoked(node) {
+            return Err(Outcast::Revoked.into());
+        }
+        let written = rights.admitted(node).map(|admitted| admitted.paper().clone());
+        let newest = shown.into_iter().chain(written).max_by_key(|paper| paper.body.issued);
+        newest.map_or(Ok(()), |paper| Ok(paper.check_time(now)?))
+    }
+
+    /// How `node` came, where that is to be written down.
+    pub(super) fn unwritten(&self, node: NodeId) -> Option<Admitted> {
+        let (paper, _) = self.shown().get(&node).cloned()?;
+        let invitation = by(&paper)?;
+        let rights = self.rights();
+        let known = rights.admitted(node).map(|admitted| &admitted.came);
+        let is_known = known.is_some_and(|came| {
+            by(came) == Some(invitation) || came.body.issued >= paper.body.issued
+        });
+        (!is_known).then_some(Admitted { came: paper, renewed: None })
+    }
+
+    /// What `node` is, whatever it says.
+    pub(super) fn labels(&self, node: NodeId) -> Option<Labels> {
+        let rights = self.rights();
+        let written = rights.admitted(node).and_then(|admitted| bound(&admitted.came));
+        written.or_else(|| self.shown().get(&node).and_then(|(paper, _)| bound(paper)))
+    }
+
+    /// The same, of this node.
+    pub(super) fn own_labels(&self) -> Option<Labels> {
+        self.labels(self.me).or_else(|| bound(&self.own()))
+    }
+
+    pub(super) fn is_revoked(&self, node: NodeId) -> bool {
+        self.rights.read().unwrap_or_else(PoisonError::into_inner).is_revoked(node)
+    }
+
+    fn shown(&self) -> MutexGuard<'_, BTreeMap<NodeId, (Paper, Instant)>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bound(paper: &Paper) -> Option<Labels> {
+    paper.invitation.as_ref().map(|invitation| invitation.body.labels.clone())
+}
+
+fn by(paper: &Paper) -> Option<InviteKey> {
+    paper.invitation.as_ref().map(|invitation| invitation.body.key)
+}
+
+/// How many others have shown a paper of the same invitation, and are not written down.
+fn others(
+    rights: &Rights,
+    shown: &BTreeMap<NodeId, (Paper, Instant)>,
+    node: NodeId,
+    paper: &Paper,
+) -> usize {
+    let same = shown.iter().filter(|(other, (theirs, _))| {
+        **other != node && by(theirs) == by(paper) && rights.admitted(**other).is_none()
+    });
+    same.count()
+}
