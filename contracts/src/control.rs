@@ -120,6 +120,10 @@ pub enum RecordMessage {
         lines: Vec<(ElementId, Hlc)>,
         /// Tags among those of which the sender holds no element: please send these.
         unknown: Vec<RangeTags>,
+        /// What the other side lacks, where it is little enough to go along.
+        current: Vec<Record>,
+        /// The same, of changes that lost.
+        lost: Vec<Record>,
     },
     /// Please send these.
     Want(Vec<ElementId>),

@@ -305,11 +305,11 @@ impl CellWorld {
             let records: Vec<_> = me.records.iter().cloned().collect();
             let summaries = records.iter().filter_map(|record| match (&record.key, &record.body) {
                 (RecordKey::Cell(cell), RecordBody::Cell(summary)) => {
-                    Some((cell, UnixMillis(record.version.at.millis), summary))
+                    Some((cell, record.version, summary))
                 }
                 _ => None,
             });
-            me.cells.hear(summaries);
+            me.cells.hear(summaries, &met);
             me.read = Some(root);
         }
         me.plan = me.cells.look(now, wall, &near, &far, &met);

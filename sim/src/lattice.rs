@@ -72,8 +72,14 @@ pub struct Lattice {
 /// What was sent so far, by all nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// How many messages.
+    /// How many messages, of all kinds but the two below.
     pub messages: u64,
+    /// How many of them were of the plane of records.
+    pub record_messages: u64,
+    /// How many pings of connections and answers to them.
+    pub pings: u64,
+    /// How many packets for handshakes: four of each side that takes part.
+    pub dials: u64,
     /// Bytes of records.
     pub records: u64,
     /// Bytes of gossip.

@@ -383,7 +383,11 @@ impl World {
     /// What a node passes on must be on its disk: else a power cut could take it back.
     fn check_durable(&mut self, number: usize, message: &RecordMessage) {
         let Some(node) = self.nodes.get(number) else { return };
-        let RecordMessage::Push { current, lost } = message else { return };
+        let (RecordMessage::Push { current, lost } | RecordMessage::Differ { current, lost, .. }) =
+            message
+        else {
+            return;
+        };
         let current = current.iter().find(|record| !node.disk.held(record));
         let missing = current.or(lost.iter().find(|record| !node.disk.held_lost(record)));
         if let Some(record) = missing {

@@ -120,6 +120,28 @@ async fn links_that_were_put_on_both_sides_of_a_cut_are_on_all_nodes_after_it() 
     assert_eq!(of("both").origin, "record");
     let manifest = links.iter().find(|link| link.from == "market/basket" && link.name == "default");
     assert_eq!(manifest.unwrap().origin, "manifest");
+
+    // The one of the two that lost is in the history, on every node, and nothing else is.
+    let history = async |node: &TestNode, name: &str| -> serde_json::Value {
+        let key = format!("link/market/basket/{PRICING}/{name}");
+        node.verb(["history", &key, "--json"]).await.json()
+    };
+    eventually("all tell the same history", PATIENCE, async || {
+        let told =
+            [history(&a, "both").await, history(&b, "both").await, history(&c, "both").await];
+        let lost = told[0]["lost"].as_array().map(Vec::len);
+        holds(told[0] == told[1] && told[1] == told[2] && lost == Some(1), told)
+    })
+    .await;
+    let both = history(&b, "both").await;
+    let says = |change: &serde_json::Value, target: &str, writer: &TestNode| {
+        change["writer"] == writer.id() && change["body"].to_string().contains(target)
+    };
+    assert!(says(&both["current"], "pricing", &c), "{both}");
+    assert!(says(&both["lost"][0], "second", &a), "{both}");
+    for name in ["here", "there"] {
+        assert_eq!(history(&b, name).await["lost"], serde_json::json!([]));
+    }
 }
 
 #[tokio::test]

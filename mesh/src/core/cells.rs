@@ -23,19 +23,22 @@
 //! unreachable. A summary is forgotten as word of who lives after [`Config::lifetime`]; its nodes
 //! are dialled for ever.
 //!
+//! A summary is believed of who is in that cell, as far as this node can know ([`Cells::hear`]).
+//!
 //! Bounds: [`MAX_CELLS`] other cells, [`Summary::MAX_MEMBERS`] nodes of each.
 
 pub mod author;
 mod rank;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wattle_contracts::id::{CellName, NodeId};
-use wattle_contracts::record::{CellMember, Summary};
+use wattle_contracts::record::{CellMember, Summary, Version};
 use wattle_contracts::trust::UnixMillis;
 
 use super::membership::reach::{self, Report};
@@ -130,9 +133,9 @@ pub struct Cells {
     called: BTreeMap<NodeId, Time>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Told {
-    at: UnixMillis,
+    version: Version,
     summary: Arc<Summary>,
     ranked: Vec<NodeId>,
 }
@@ -156,35 +159,9 @@ impl Cells {
         &self.cell
     }
 
-    /// Takes over the summaries that are known now, this cell's own among them or not.
-    pub fn hear<'a>(
-        &mut self,
-        summaries: impl Iterator<Item = (&'a CellName, UnixMillis, &'a Summary)>,
-    ) {
-        let mut told = BTreeMap::new();
-        let others = summaries.filter(|(cell, _, _)| **cell != self.cell);
-        for (cell, at, summary) in others.take(MAX_CELLS) {
-            let entry = match self.told.remove(cell) {
-                Some(old) if old.at == at && *old.summary == *summary => old,
-                _ => {
-                    let nodes = summary.members.iter().map(|member| member.node);
-                    let ranked = ranked(cell, nodes.filter(|node| *node != self.me));
-                    Told { at, summary: Arc::new(summary.clone()), ranked }
-                }
-            };
-            told.insert(cell.clone(), entry);
-        }
-        self.told = told;
-        self.names.clear();
-        for (cell, told) in &self.told {
-            let nodes = told.ranked.iter().map(|node| (reach::short(*node), cell.clone()));
-            self.names.extend(nodes);
-        }
-    }
-
     /// The summaries of other cells that are young enough to be believed.
     pub fn believed(&self, wall: UnixMillis) -> impl Iterator<Item = (&CellName, &CellMember)> {
-        let young = move |told: &&Told| wall <= told.at.plus(self.config.lifetime);
+        let young = move |told: &&Told| wall <= at(told.version).plus(self.config.lifetime);
         let young = self.told.iter().filter(move |(_, told)| young(told));
         young.flat_map(|(cell, told)| told.summary.members.iter().map(move |m| (cell, m)))
     }
@@ -354,6 +331,11 @@ impl Cells {
             }
         }
     }
+}
+
+/// When a record was written.
+fn at(version: Version) -> UnixMillis {
+    UnixMillis(version.at.millis)
 }
 
 /// Another cell, seen from here.

@@ -280,7 +280,10 @@ impl Records {
             RecordMessage::Tags { salt, ranges } => {
                 self.compare_tags(now, from, salt, ranges, rng, out);
             }
-            RecordMessage::Differ { salt, lines, unknown } => {
+            RecordMessage::Differ { salt, lines, unknown, current, lost } => {
+                if !(current.is_empty() && lost.is_empty()) {
+                    self.pushed(moment, from, current, lost, rng, out);
+                }
                 self.compare_lines(moment, from, salt, lines, unknown, out);
             }
             RecordMessage::Want(ids) => self.send(from, ids, out),

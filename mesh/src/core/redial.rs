@@ -4,7 +4,8 @@
 //! admitted is never forgotten and never given up, because every mesh that gave up on its dead
 //! stayed cut in two. Attempts on one target back off exponentially with jitter (the "equal
 //! jitter" of Brooker, "Exponential Backoff and Jitter", 2015) to [`Config::slowest`]; first-hand
-//! news that it is there starts them afresh.
+//! news that it is there starts them afresh. So does the return of a node that was lost at about the
+//! same time: what had taken both is most likely over.
 //!
 //! The driver asks [`Redial::due`] for what to dial, not later than [`Redial::wake_at`], and
 //! reports how each attempt ended with [`Redial::connected`], [`Redial::answered`] or
@@ -56,6 +57,11 @@ pub struct Config {
     pub timeout: Duration,
     /// How many attempts at once.
     pub at_once: usize,
+    /// Nodes that were lost within so long of each other were most likely taken by the same cut.
+    pub same_cut: Duration,
+    /// When one of them is back, the others are tried within so long by the lower of the two node
+    /// ids, and within as long after that by the higher.
+    pub spread: Duration,
 }
 
 impl Default for Config {
@@ -67,6 +73,8 @@ impl Default for Config {
             courtesy: Duration::from_millis(300),
             timeout: Duration::from_secs(15),
             at_once: 16,
+            same_cut: Duration::from_secs(15),
+            spread: Duration::from_secs(2),
         }
     }
 }
@@ -91,6 +99,8 @@ pub struct Redial {
     linked: BTreeSet<NodeId>,
     /// Nodes that are left alone.
     resting: BTreeSet<NodeId>,
+    /// When those were lost that were tried in vain and have just come back.
+    back: BTreeSet<Time>,
 }
 
 impl Redial {
@@ -103,6 +113,7 @@ impl Redial {
             dialling: BTreeSet::new(),
             linked: BTreeSet::new(),
             resting: BTreeSet::new(),
+            back: BTreeSet::new(),
         }
     }
 
@@ -162,6 +173,9 @@ impl Redial {
         self.dialling.remove(&Target::Node(node));
         let fresh = || Entry::new(now, Source::Knocked, now);
         let entry = self.targets.entry(Target::Node(node)).or_insert_with(fresh);
+        if let Some(lost) = entry.was_in_vain() {
+            self.back.insert(lost);
+        }
         entry.admitted(now, address);
     }
 
@@ -182,6 +196,7 @@ impl Redial {
         self.linked.remove(&node);
         let led_here = |entry: &&mut Entry| entry.led_to() == Some(node);
         if let Some(entry) = self.targets.get_mut(&Target::Node(node)) {
+            entry.lost(now);
             entry.reset(now.plus(jittered(self.config.first, rng)));
         }
         for entry in self.targets.values_mut().filter(led_here) {
@@ -200,6 +215,7 @@ impl Redial {
     /// Takes the attempts that are to be begun now, those first that have waited longest.
     pub fn due(&mut self, now: Time, rng: &mut impl Rng) -> Vec<Dial> {
         self.expire(now, rng);
+        self.try_companions(now, rng);
         let mut due: Vec<(Time, Source, Target)> = self
             .targets
             .iter()
@@ -226,6 +242,9 @@ impl Redial {
         let expiries = self.dialling.iter().filter_map(expiry);
         if self.dialling.len() >= self.config.at_once {
             return expiries.min().unwrap_or(Time::NEVER);
+        }
+        if !self.back.is_empty() {
+            return Time::ZERO;
         }
         let wanted = self.targets.iter().filter(|(target, entry)| self.is_wanted(target, entry));
         wanted.map(|(_, entry)| entry.next()).chain(expiries).min().unwrap_or(Time::NEVER)
@@ -273,6 +292,29 @@ impl Redial {
             && !self.is_linked(target, entry)
             && entry.has_addresses()
             && !self.dialling.contains(target)
+    }
+
+    /// Some were tried in vain and are back: those that were lost when they were are tried soon.
+    fn try_companions(&mut self, now: Time, rng: &mut impl Rng) {
+        let Config { same_cut, spread, fresh_every, .. } = self.config;
+        let back = std::mem::take(&mut self.back);
+        if back.is_empty() {
+            return;
+        }
+        let together = |lost: Time| {
+            let near = |other: &Time| lost.since(*other).max(other.since(lost)) <= same_cut;
+            back.iter().any(near)
+        };
+        for (target, entry) in &mut self.targets {
+            let Target::Node(node) = target else { continue };
+            if self.linked.contains(node) || !entry.was_in_vain().is_some_and(together) {
+                continue;
+            }
+            // Each of the two thinks so: one connection is enough.
+            let first = if *node < self.me { now.plus(spread) } else { now };
+            let at = first.plus(spread.mul_f64(rng.random_range(0.0..=1.0)));
+            entry.start_afresh(now, at, fresh_every);
+        }
     }
 
     /// Counts attempts of which nothing was heard as failed.

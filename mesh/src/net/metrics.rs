@@ -99,6 +99,8 @@ counters! {
     ambassador_terms,
     /// Summaries of its cell that this node wrote.
     summaries_written,
+    /// Summaries of cells that their writers are not in.
+    summaries_refused,
     /// Bytes of control messages to nodes of other cells: records, goodbyes and probes.
     cell_bytes_sent,
     /// The same, from them.

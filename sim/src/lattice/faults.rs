@@ -37,6 +37,12 @@ impl Lattice {
         }
     }
 
+    /// Lets a node hear by multicast where another is.
+    pub fn introduce(&mut self, number: usize, other: usize) {
+        let Some(other) = self.id_of(other) else { return };
+        self.with(number, |machine, cx| machine.introduced(other, &super::address(other), cx));
+    }
+
     /// Kills a node: what is not on its disk is lost.
     pub fn kill(&mut self, number: usize) {
         let Self { nodes, rng, .. } = self;

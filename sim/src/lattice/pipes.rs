@@ -16,6 +16,9 @@ use crate::machine::{Frame, GossipMessage, Payload};
 
 /// A handshake that gets no answer is given up after so long.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// What each side sends for a handshake, about: QUIC's two flights, the papers, and their
+/// confirmation; one that gets no answer sends its first packet as often until it is given up.
+const HANDSHAKE_PACKETS: u64 = 4;
 /// More messages than this do not wait for a connection that is stuck.
 const STALLED: usize = 4096;
 /// A sender that heard nothing tries again at least so often.
@@ -98,6 +101,7 @@ impl Pipe {
 
 impl Lattice {
     pub(super) fn dial(&mut self, from: usize, target: Target, addresses: &[String]) {
+        self.traffic.dials += HANDSHAKE_PACKETS;
         let number = match &target {
             Target::Node(node) => self.number_of(*node),
             Target::Address(text) => self.by_address.get(text).copied(),
@@ -145,6 +149,7 @@ impl Lattice {
         }
         let ids = (self.id_of(from), self.id_of(to));
         let (Some(from_id), Some(to_id)) = ids else { return };
+        self.traffic.dials += HANDSHAKE_PACKETS;
         self.next_pipe += 1;
         let (id, now) = (self.next_pipe, self.now);
         let pipe = Pipe { dialler: End::new(from, now), dialled: End::new(to, now) };
@@ -271,6 +276,10 @@ impl Lattice {
             self.pipes.remove(&id);
             return;
         }
+        // Both ask; who hears that, answers.
+        let asked = [pipe.dialler.is_open, pipe.dialled.is_open].map(u64::from);
+        let answered = passed.map(|packet| u64::from(packet.is_some()));
+        self.traffic.pings += asked.iter().sum::<u64>() + answered.iter().sum::<u64>();
         for (side, at) in idles {
             self.queue.put(at.max(self.now), Event::Idle { pipe: id, side });
         }
@@ -357,6 +366,8 @@ impl Lattice {
         let bytes = encoded.len() + payload.inside();
         let traffic = &mut self.traffic;
         traffic.messages += 1;
+        let is_record = matches!(payload, Payload::Control(Control::Records(_)));
+        traffic.record_messages += u64::from(is_record);
         let kind = match payload {
             Payload::Control(Control::Records(_)) => &mut traffic.records,
             Payload::Gossip(_) => &mut traffic.gossip,

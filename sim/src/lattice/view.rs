@@ -139,6 +139,12 @@ impl Lattice {
         machine.membership.node(of).map(|node| node.standing())
     }
 
+    /// Whether a node has a connection to another.
+    pub fn is_linked(&self, by: usize, to: usize) -> bool {
+        let to = self.id_of(to);
+        self.machine(by).is_some_and(|machine| to.is_some_and(|to| machine.has_link(to)))
+    }
+
     /// How many nodes a node knows, and how many of them it holds to be alive.
     pub fn census(&self, number: usize) -> (usize, usize) {
         self.machine(number).map_or((0, 0), Machine::census_counts)

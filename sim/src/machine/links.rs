@@ -140,6 +140,16 @@ impl Machine {
         self.links.remembered = kept.remembered().to_vec();
     }
 
+    /// Somebody is told of by multicast.
+    pub(crate) fn introduced(&mut self, node: NodeId, address: &str, cx: &mut Cx<'_>) {
+        self.hint(Target::Node(node), &[address.to_owned()], Source::Mdns, cx);
+    }
+
+    /// Whether there is a connection to a node.
+    pub(crate) fn has_link(&self, node: NodeId) -> bool {
+        self.links.is_linked(node)
+    }
+
     /// Who may be known is dialled.
     pub(super) fn hint(
         &mut self,

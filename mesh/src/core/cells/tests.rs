@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use wattle_contracts::id::Digest;
+use wattle_contracts::record::Hlc;
 
 use super::author::{Author, Current, GAP, REFRESH};
 use super::*;
@@ -30,6 +31,11 @@ fn summary(nodes: impl IntoIterator<Item = NodeId>) -> Summary {
         serves: BTreeMap::new(),
     };
     Summary { members: nodes.into_iter().map(member).collect() }
+}
+
+/// The version of what `writer` wrote so many milliseconds after the beginning.
+fn written(writer: NodeId, millis: u64) -> Version {
+    Version { at: Hlc { millis: WALL.0 + millis, counter: 0 }, writer }
 }
 
 /// Cells of nodes that see each other as they are, and connections between the cells that come up
@@ -71,7 +77,10 @@ impl World {
             .map(|(number, nodes)| (cell(number), summary(nodes.iter().copied())))
             .collect();
         for cells in self.nodes.values_mut() {
-            cells.hear(summaries.iter().map(|(cell, summary)| (cell, WALL, summary)));
+            let told = summaries.iter().filter_map(|(cell, summary)| {
+                Some((cell, written(summary.members.first()?.node, 0), summary))
+            });
+            cells.hear(told, &BTreeMap::new());
         }
     }
 
@@ -197,13 +206,68 @@ fn who_is_called_is_dialled_and_let_go_of_later() {
 fn an_old_summary_is_not_believed_and_its_nodes_are_dialled_for_ever() {
     let mut cells = Cells::new(node(0, 0), cell(0), Config::default());
     let told = summary([node(1, 0), node(1, 1)]);
-    cells.hear([(&cell(1), WALL, &told)].into_iter());
+    cells.hear([(&cell(1), written(node(1, 0), 0), &told)].into_iter(), &BTreeMap::new());
     assert_eq!(cells.believed(WALL).count(), 2);
     let late = WALL.plus(Duration::from_secs(31 * 60));
     assert_eq!(cells.believed(late).count(), 0);
     let plan = cells.look(at(0), late, &[], &BTreeSet::new(), &BTreeMap::new());
     assert!(!plan.wanted.is_empty() && plan.ways.is_empty());
     assert_eq!(plan.cells, BTreeMap::from([(cell(1), false)]));
+}
+
+#[test]
+fn nobody_speaks_for_a_cell_that_it_is_not_in() {
+    let mut cells = Cells::new(node(0, 0), cell(0), Config::default());
+    let (north, south) = (summary([node(1, 0), node(1, 1)]), summary([node(2, 0), node(2, 1)]));
+    let nobody = BTreeMap::new();
+    let mut hear = |(who, when): (NodeId, u64), what: &Summary, met: &BTreeMap<_, _>| {
+        let said =
+            [(&cell(1), written(who, when), what), (&cell(2), written(node(2, 0), 0), &south)];
+        let strangers = cells.hear(said.into_iter(), met);
+        let told = |cells: &Cells| {
+            let north = cells.believed(WALL).filter(|(name, _)| **name == cell(1));
+            north.map(|(_, member)| member.node).collect::<Vec<_>>()
+        };
+        (strangers, told(&cells))
+    };
+    let right = vec![node(1, 0), node(1, 1)];
+    assert_eq!(hear((node(1, 0), 1), &north, &nobody), (vec![], right.clone()));
+    // The south lists its writer, and the north never did.
+    let lie = summary([node(2, 1)]);
+    let stranger = |who| vec![(cell(1), who)];
+    assert_eq!(hear((node(2, 1), 2), &lie, &nobody), (stranger(node(2, 1)), right.clone()));
+    // It says so again after the north has spoken.
+    assert_eq!(hear((node(1, 0), 3), &north, &nobody), (vec![], right.clone()));
+    assert_eq!(hear((node(2, 1), 4), &lie, &nobody), (stranger(node(2, 1)), right.clone()));
+    // One of this node's own cell, and this node's own key.
+    let met = BTreeMap::from([(node(0, 1), cell(0))]);
+    let own = summary([node(0, 1)]);
+    assert_eq!(hear((node(0, 1), 5), &own, &met), (stranger(node(0, 1)), right.clone()));
+    let mine = summary([node(0, 0)]);
+    assert_eq!(hear((node(0, 0), 6), &mine, &met), (stranger(node(0, 0)), right));
+    // Of whom nothing is known may have come to the north just now.
+    let new = summary([node(1, 0), node(1, 2)]);
+    let taken = vec![node(1, 0), node(1, 2)];
+    assert_eq!(hear((node(1, 2), 7), &new, &nobody), (vec![], taken.clone()));
+    // Who moves is believed once it says so itself, or when its old cell's word is old.
+    let moved = summary([node(2, 1), node(1, 0)]);
+    let met = BTreeMap::from([(node(2, 1), cell(1))]);
+    assert_eq!(hear((node(2, 1), 8), &moved, &nobody), (stranger(node(2, 1)), taken));
+    assert_eq!(hear((node(2, 1), 8), &moved, &met), (vec![], vec![node(2, 1), node(1, 0)]));
+    assert_eq!(hear((node(1, 0), 9), &north, &nobody).0, vec![]);
+    let late = 31 * 60 * 1000;
+    assert_eq!(hear((node(2, 1), late), &moved, &nobody).0, vec![]);
+}
+
+#[test]
+fn an_ambassador_has_one_connection_to_each_other_cell() {
+    for count in [2, 20, 60] {
+        let mut world = World::new(&vec![3; count]);
+        for plan in world.plans(at(0)).values() {
+            assert!(plan.envoys.len() < count, "{} with {count} cells", plan.envoys.len());
+            assert_eq!(plan.wanted, plan.envoys);
+        }
+    }
 }
 
 #[test]

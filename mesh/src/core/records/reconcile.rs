@@ -41,6 +41,14 @@ fn tag(salt: u64, element: &Element) -> [u8; TAG_BYTES] {
     Digest::of(&salted).as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
+fn differ(salt: u64, lines: Vec<(ElementId, Hlc)>, unknown: Vec<RangeTags>) -> RecordMessage {
+    RecordMessage::Differ { salt, lines, unknown, current: Vec::new(), lost: Vec::new() }
+}
+
+fn tags_bytes(lists: &[RangeTags]) -> usize {
+    lists.iter().map(|list| RANGE_BYTES + TAG_BYTES * list.tags.len()).sum()
+}
+
 impl Records {
     /// Somebody holds something else: the next round is soon. After a cut, others ask this node anyway.
     fn hurry(&mut self, now: Time) {
@@ -162,7 +170,7 @@ impl Records {
         out: &mut Vec<Output>,
     ) {
         for lines in self.cut(lines, |_| LINE_BYTES) {
-            let message = RecordMessage::Differ { salt, lines, unknown: Vec::new() };
+            let message = differ(salt, lines, Vec::new());
             out.push(Output::Send { to, message });
         }
         for unknown in self.cut(unknown, |list| RANGE_BYTES + TAG_BYTES * list.tags.len()) {
@@ -170,7 +178,7 @@ impl Records {
                 // Both in one message, where both are short.
                 Some(Output::Send {
                     to: last,
-                    message: RecordMessage::Differ { salt: of, lines, unknown: also },
+                    message: RecordMessage::Differ { salt: of, lines, unknown: also, .. },
                 }) if *last == to
                     && *of == salt
                     && also.is_empty()
@@ -179,7 +187,7 @@ impl Records {
                     *also = unknown;
                 }
                 _ => {
-                    let message = RecordMessage::Differ { salt, lines: Vec::new(), unknown };
+                    let message = differ(salt, Vec::new(), unknown);
                     out.push(Output::Send { to, message });
                 }
             }
@@ -227,8 +235,31 @@ impl Records {
             self.hurry(now);
         }
         self.ask_about(from, too_long, rng, out);
-        self.send(from, missing_there, out);
-        self.tell_lines(from, salt, lines, unknown, out);
+        let bytes = missing_there.iter().filter_map(|id| self.set.ranges.get(id));
+        let bytes: usize = bytes.map(|element| self.cost(element)).sum();
+        let mut answer = Vec::new();
+        self.tell_lines(from, salt, lines, unknown, &mut answer);
+        let mut pushes = Vec::new();
+        self.send(from, missing_there, &mut pushes);
+        // What is little goes in one message with what is asked.
+        match (pushes.as_mut_slice(), answer.first_mut()) {
+            (
+                [Output::Send { message: RecordMessage::Push { current, lost }, .. }],
+                Some(Output::Send {
+                    message:
+                        RecordMessage::Differ {
+                            lines, unknown, current: there, lost: lost_there, ..
+                        },
+                    ..
+                }),
+            ) if bytes + lines.len() * LINE_BYTES + tags_bytes(unknown)
+                <= self.limits.message_bytes =>
+            {
+                (*there, *lost_there) = (std::mem::take(current), std::mem::take(lost));
+            }
+            _ => out.append(&mut pushes),
+        }
+        out.append(&mut answer);
     }
 
     pub(super) fn compare_lines(

@@ -71,6 +71,16 @@ impl Rumours {
         if self.are_few { EVERY_AMONG_FEW } else { EVERY }
     }
 
+    /// Somebody else knows these already: they need telling to one peer fewer. (The feedback of Demers
+    /// et al., 1987, section 1.4, by what comes in.)
+    pub(super) fn is_known(&mut self, ids: impl IntoIterator<Item = ElementId>) {
+        for id in ids {
+            if let Some(rumour) = self.heard.get_mut(&id) {
+                rumour.left = rumour.left.saturating_sub(1);
+            }
+        }
+    }
+
     /// What is told, to as many peers as the budget allows now: at most `peers`.
     pub(super) fn tell(&mut self, now: Time, peers: usize) -> (u32, Vec<ElementId>) {
         self.refill(now);
@@ -198,6 +208,17 @@ mod tests {
             now = now.plus(2 * EVERY_AMONG_FEW);
             assert_eq!(rumours.tell(now, 1).1, [id(number)]);
         }
+    }
+
+    #[test]
+    fn what_others_are_heard_to_know_is_told_less_often() {
+        let mut rumours = Rumours::default();
+        let now = Time::since_start(Duration::from_secs(9));
+        rumours.hear(now, &[id(1), id(2)], 2, Duration::ZERO);
+        rumours.is_known([id(1), id(3)]);
+        rumours.is_known([id(1)]);
+        assert_eq!(rumours.tell(now, 9), (2, vec![id(2)]));
+        assert!(!rumours.are_told());
     }
 
     #[test]

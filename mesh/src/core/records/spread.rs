@@ -146,6 +146,12 @@ impl Records {
         // What entitles others comes before what they say.
         current.sort_by_key(|record| Rights::rank(&record.key));
         let (mut news, mut newer_here) = (Vec::new(), Vec::new());
+        // After a cut the same comes in on all sides, and who hears it again need not tell it again.
+        if !self.is_settled() {
+            let holds = |r: &&Record| self.set.version(&r.key) == Some(r.version);
+            let known = current.iter().filter(holds).filter_map(|r| set::current_id(&r.key).ok());
+            self.rumours.is_known(known.collect::<Vec<_>>());
+        }
         for record in current {
             match self.take(wall, record, &mut newer_here, out) {
                 Ok(taken) => news.extend(taken),

@@ -326,7 +326,13 @@ fn messages_that_make_no_sense_change_nothing() {
         RecordMessage::Ranges(vec![hashes(range(0, 0)), hashes(range(1, 1 << 60))]),
         RecordMessage::Tags { salt: 1, ranges: vec![tags(range(255, 0))] },
         RecordMessage::Tags { salt: 1, ranges: vec![tags(range(0, 0)), tags(range(0, 0))] },
-        RecordMessage::Differ { salt: 1, lines: vec![], unknown: vec![tags(range(200, 3))] },
+        RecordMessage::Differ {
+            salt: 1,
+            lines: vec![],
+            unknown: vec![tags(range(200, 3))],
+            current: vec![],
+            lost: vec![],
+        },
     ] {
         let out = hear(&mut records, message);
         assert!(matches!(refusals(&out)[..], [Refusal::Malformed(_)]), "{out:?}");
@@ -342,7 +348,8 @@ fn a_record_is_asked_for_once_at_a_time() {
     let theirs = record(1, 1, 0);
     let id = set::current_id(&about(1)).unwrap();
     let lines = vec![(id, theirs.version.at)];
-    let message = RecordMessage::Differ { salt: 0, lines, unknown: vec![] };
+    let message =
+        RecordMessage::Differ { salt: 0, lines, unknown: vec![], current: vec![], lost: vec![] };
     let mut records = empty(Limits::default());
     let out = hear(&mut records, message.clone());
     assert_eq!(sent(&out), [(node(7), &RecordMessage::Want(vec![id]))]);

@@ -70,6 +70,8 @@ pub(super) struct Entry {
     begun: Time,
     last_fresh: Option<Time>,
     led_to: Option<NodeId>,
+    /// When the last connection to it was gone. [`Time::ZERO`] if there was none in this run.
+    lost: Time,
 }
 
 impl Entry {
@@ -85,6 +87,7 @@ impl Entry {
             begun: Time::ZERO,
             last_fresh: None,
             led_to: None,
+            lost: Time::ZERO,
         }
     }
 
@@ -159,6 +162,15 @@ impl Entry {
         if self.failures == 0 {
             self.next = self.next.min(now);
         }
+    }
+
+    pub(super) fn lost(&mut self, now: Time) {
+        self.lost = now;
+    }
+
+    /// When it was lost, if it belongs to the mesh and was tried in vain since.
+    pub(super) fn was_in_vain(&self) -> Option<Time> {
+        (self.admitted && self.failures > 0).then_some(self.lost)
     }
 
     pub(super) fn reset(&mut self, next: Time) {

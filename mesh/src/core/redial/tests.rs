@@ -88,6 +88,62 @@ fn a_lost_connection_is_dialled_again_and_a_held_one_is_not() {
     assert_eq!(dials, [Dial { target: Target::Node(node(9)), addresses: addresses("a").into() }]);
 }
 
+/// Nodes that were connected and lost, and tried in vain until the next attempt is far. When that is.
+fn cut_off(redial: &mut Redial, ids: &[u8], lost: u64, far: u64) -> u64 {
+    for id in ids {
+        redial.connected(at(0), node(*id), Some(format!("node-{id}")));
+    }
+    for id in ids {
+        redial.disconnected(at(lost), node(*id), &mut rng());
+    }
+    let mut now = lost;
+    while redial.wake_at() < at(now + far) {
+        now += 1_000;
+        for dial in redial.due(at(now), &mut rng()) {
+            redial.failed(at(now + 900), &dial.target, &mut rng());
+        }
+    }
+    now + 1_000
+}
+
+/// Who is dialled within so long, and when.
+fn dialled(redial: &mut Redial, from: u64, millis: u64) -> BTreeMap<Target, u64> {
+    let steps = (from..from + millis).step_by(100);
+    let dials = steps.flat_map(|now| {
+        let dials = redial.due(at(now), &mut rng());
+        dials.into_iter().map(move |dial| (dial.target, now))
+    });
+    dials.collect()
+}
+
+#[test]
+fn when_one_is_back_those_that_were_lost_with_it_are_tried_soon_and_not_at_once() {
+    let mut redial = Redial::new(node(50), Config { at_once: 100, ..Config::default() });
+    let ids: Vec<u8> = (10..90).filter(|id| *id != 50).collect();
+    let now = cut_off(&mut redial, &ids, 1_000, 20_000);
+    redial.connected(at(now), node(10), None);
+    assert_eq!(redial.wake_at(), Time::ZERO);
+    let dialled = dialled(&mut redial, now, 4_200);
+    assert_eq!(dialled.len(), 78, "all but the one that is back");
+    let at_once = |then: &u64| dialled.values().filter(|other| *other == then).count();
+    assert!(dialled.values().all(|then| at_once(then) <= 10), "{dialled:?}");
+    // The other side of those with a lower id dials them, if it can.
+    let mut lower = dialled.iter().filter(|(target, _)| **target < Target::Node(node(50)));
+    assert!(lower.all(|(_, then)| *then >= now + 2_000), "{dialled:?}");
+}
+
+#[test]
+fn who_was_lost_at_another_time_is_not_tried_for_it() {
+    let slowest = Duration::from_secs(600);
+    let mut redial = Redial::new(node(1), Config { at_once: 100, slowest, ..Config::default() });
+    let earlier = cut_off(&mut redial, &[10, 11, 12], 1_000, 200_000);
+    let now = cut_off(&mut redial, &[20, 21, 22], earlier, 20_000);
+    redial.connected(at(now), node(20), None);
+    let dialled = dialled(&mut redial, now, 4_200);
+    let with_it = [21, 22].map(|id| Target::Node(node(id)));
+    assert!(dialled.keys().eq(&with_it), "{dialled:?}");
+}
+
 #[test]
 fn an_address_without_a_name_is_tried_until_a_node_answers_and_again_when_that_one_goes() {
     let mut redial = redial();

@@ -39,6 +39,8 @@ pub(super) struct Abroad {
     plane: Option<(watch::Receiver<Arc<Records>>, mpsc::Sender<Put>)>,
     /// The summary of this node's own cell.
     own: Option<Record>,
+    /// Who speaks now for a cell that it is not in.
+    strangers: Vec<(CellName, NodeId)>,
 }
 
 impl Abroad {
@@ -50,6 +52,7 @@ impl Abroad {
             looked: Time::ZERO,
             plane: None,
             own: None,
+            strangers: Vec::new(),
         }
     }
 
@@ -73,23 +76,28 @@ impl Abroad {
         &self.plan.ways
     }
 
-    /// Takes over what the records say now. Whether that may be something new.
-    fn read_records(&mut self) -> bool {
-        let Some((records, _)) = &mut self.plane else { return false };
+    /// Takes over what the records say now. Whether that may be something new, and who spoke for a
+    /// cell that it is not in.
+    fn read_records(
+        &mut self,
+        met: impl FnOnce() -> BTreeMap<NodeId, CellName>,
+    ) -> (bool, Vec<(CellName, NodeId)>) {
+        let nothing = (false, Vec::new());
+        let Some((records, _)) = &mut self.plane else { return nothing };
         if !records.has_changed().unwrap_or(false) {
-            return false;
+            return nothing;
         }
         let records = records.borrow_and_update().clone();
         let summaries = records.iter().filter_map(|record| match (&record.key, &record.body) {
             (RecordKey::Cell(cell), RecordBody::Cell(summary)) => {
-                Some((cell, UnixMillis(record.version.at.millis), summary))
+                Some((cell, record.version, summary))
             }
             _ => None,
         });
-        self.cells.hear(summaries);
+        let strangers = self.cells.hear(summaries, &met());
         let key = RecordKey::Cell(self.cells.cell().clone());
         self.own = records.get(&key).cloned();
-        true
+        (true, strangers)
     }
 
     /// The members of this node's own cell, by its summary.
@@ -167,7 +175,15 @@ impl Abroad {
 impl Driver {
     /// Looks what is to be done about other cells, and does it.
     pub(super) fn tend_cells(&mut self, now: Time) {
-        let news = self.abroad.read_records();
+        let connected = || {
+            let mut met = self.met.all();
+            met.retain(|node, _| self.peers.link(*node).is_some());
+            met
+        };
+        let (news, strangers) = self.abroad.read_records(connected);
+        if news {
+            self.note_strangers(strangers);
+        }
         let called = self.peers.take_called();
         if !news && called.is_empty() && now.since(self.abroad.looked) < LOOK {
             return;
@@ -206,6 +222,21 @@ impl Driver {
             self.census.touch();
         }
         self.write_summary(now, wall);
+    }
+
+    /// Who speaks for a cell that it is not in is not believed, and told of once.
+    fn note_strangers(&mut self, strangers: Vec<(CellName, NodeId)>) {
+        for (cell, writer) in &strangers {
+            if !self.abroad.strangers.contains(&(cell.clone(), *writer)) {
+                self.metrics.summaries_refused.one();
+                tracing::warn!(
+                    %cell, %writer,
+                    "a node that is not in that cell has written its summary; what was known of the \
+                     cell before still counts. See what runs on that node"
+                );
+            }
+        }
+        self.abroad.strangers = strangers;
     }
 
     fn note_term(&self, plan: &Plan) {

@@ -181,6 +181,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("records_damaged", mesh.records_damaged),
         ("ambassador_terms", mesh.ambassador_terms),
         ("summaries_written", mesh.summaries_written),
+        ("summaries_refused", mesh.summaries_refused),
         ("cell_bytes_sent", mesh.cell_bytes_sent),
         ("cell_bytes_received", mesh.cell_bytes_received),
         ("artifacts_served", mesh.artifacts_served),

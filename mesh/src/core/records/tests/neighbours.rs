@@ -109,6 +109,9 @@ fn a_peer_that_wants_everything_again_and_again_gets_one_bounded_answer_each_tim
         (ElementId(id), Hlc { millis: WALL.0, counter: 0 })
     });
     let lines: Vec<_> = lines.collect();
-    hear(&mut records, RecordMessage::Differ { salt: 0, lines, unknown: vec![] });
+    hear(
+        &mut records,
+        RecordMessage::Differ { salt: 0, lines, unknown: vec![], current: vec![], lost: vec![] },
+    );
     assert_eq!(records.wanted.len(), MAX_WANTED);
 }
