@@ -13,6 +13,7 @@ pub mod happening;
 mod hostile;
 pub mod nodes;
 mod pipes;
+mod slots;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
-use wattle_contracts::id::{ComponentId, ContractId, Digest, NodeId, Subject};
+use wattle_contracts::id::{CellName, ComponentId, ContractId, Digest, NodeId, Subject};
 use wattle_contracts::key::SigningKey;
+use wattle_contracts::key::remembered::Remembered;
 use wattle_contracts::record::{Labels, RecordBody, RecordKey};
 use wattle_mesh::core::redial::Target;
 use wattle_mesh::core::time::Time;
@@ -31,11 +33,12 @@ use self::disk::Disk;
 use self::fabric::{Fabric, Quality};
 use self::happening::{Happened, Happening};
 use self::pipes::{Pipe, Side};
+use self::slots::Slots;
 use crate::machine::{Calling, Cx, Effect, Identity, Machine, Payload, Settings, Then, Wake};
 use crate::mutant::Mutant;
 use crate::queue::Queue;
 use crate::rng::Seeded;
-use crate::trace::Trace;
+use crate::trace::{Trace, micros};
 
 /// A node as it is set up.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +53,14 @@ pub struct Plan {
     pub circle: Option<Vec<usize>>,
 }
 
+impl Plan {
+    /// The cell that it is in, by its labels.
+    pub fn cell(&self) -> CellName {
+        let label = self.labels.get(CellName::LABEL);
+        label.and_then(|name| name.parse().ok()).unwrap_or_default()
+    }
+}
+
 /// A simulated mesh. Nodes are numbered from zero, and are down at first.
 #[derive(Debug)]
 pub struct Lattice {
@@ -60,13 +71,19 @@ pub struct Lattice {
     nodes: Vec<Node>,
     numbers: BTreeMap<NodeId, usize>,
     by_address: BTreeMap<String, usize>,
-    pipes: BTreeMap<u64, Pipe>,
+    pipes: Slots<Pipe>,
     next_pipe: u64,
+    /// When which node last dialled which together with it: what opens a NAT.
+    knocks: BTreeMap<(usize, usize), Time>,
     next_call: u64,
     queue: Queue<Event>,
     trace: Trace,
     seen: Vec<Happened>,
     traffic: Traffic,
+    /// What machines want done is collected here, again and again.
+    effects: Vec<Effect>,
+    /// What one node has found signed, the next need not find out again.
+    checked: Remembered,
 }
 
 /// What was sent so far, by all nodes.
@@ -96,6 +113,7 @@ struct Node {
     key: Arc<SigningKey>,
     name: String,
     labels: Arc<Labels>,
+    cell: CellName,
     hints: Vec<String>,
     circle: Option<Arc<BTreeSet<NodeId>>>,
     clocks: Clocks,
@@ -128,7 +146,8 @@ enum Event {
 /// What is to happen to one node, if it is still the same life of it.
 #[derive(Debug)]
 enum ForNode {
-    Wake(Wake),
+    /// What it wanted to be woken for, and when, by its own clock.
+    Wake(Time, Wake),
     Synced(u64),
     Written { then: Then, is_done: bool },
     DialFailed(Target),
@@ -157,6 +176,7 @@ impl Lattice {
                 key: Arc::clone(key),
                 name: plan.name.clone(),
                 labels: Arc::new(plan.labels.clone()),
+                cell: plan.cell(),
                 hints: plan.join.iter().filter_map(id).map(address).collect(),
                 circle: circle.map(Arc::new),
                 clocks: Clocks::right(),
@@ -178,13 +198,16 @@ impl Lattice {
             nodes: plans.iter().zip(&keys).map(node).collect(),
             numbers: ids.iter().enumerate().map(|(number, id)| (*id, number)).collect(),
             by_address: ids.iter().enumerate().map(|(n, id)| (address(*id), n)).collect(),
-            pipes: BTreeMap::new(),
+            pipes: Slots::default(),
             next_pipe: 0,
+            knocks: BTreeMap::new(),
             next_call: 0,
             queue: Queue::default(),
             trace: Trace::default(),
             seen: Vec::new(),
             traffic: Traffic::default(),
+            effects: Vec::new(),
+            checked: Remembered::default(),
         }
     }
 
@@ -196,10 +219,14 @@ impl Lattice {
 
     /// Lets time pass.
     pub fn run_until(&mut self, end: Time) {
-        while let Some((at, event)) = self.queue.take(end) {
-            self.now = at;
-            self.happen(event);
-        }
+        let mut checked = std::mem::take(&mut self.checked);
+        checked.during(|| {
+            while let Some((at, event)) = self.queue.take(end) {
+                self.now = at;
+                self.happen(event);
+            }
+        });
+        self.checked = checked;
         self.now = self.now.max(end);
     }
 
@@ -251,7 +278,7 @@ impl Lattice {
 
     fn happen_to(&mut self, to: usize, what: ForNode) {
         match what {
-            ForNode::Wake(wake) => _ = self.with(to, |machine, cx| machine.wake(wake, cx)),
+            ForNode::Wake(at, wake) => self.wake(to, at, wake),
             ForNode::Synced(write) => {
                 if let Some(node) = self.nodes.get_mut(to) {
                     node.disk.done(write);
@@ -269,32 +296,44 @@ impl Lattice {
         }
     }
 
+    /// Wakes a node, unless its clock runs slower than when that was planned: then later.
+    fn wake(&mut self, number: usize, at: Time, what: Wake) {
+        let Some(node) = self.nodes.get(number) else { return };
+        if node.clocks.local(self.now) < at {
+            let when = node.clocks.when(self.now, at);
+            return self.plan(when, number, ForNode::Wake(at, what));
+        }
+        self.with(number, |machine, cx| machine.wake(what, cx));
+    }
+
     /// Lets a node's machine do something, and does what it then wants done. False if it is down.
     fn with(&mut self, number: usize, act: impl FnOnce(&mut Machine, &mut Cx<'_>)) -> bool {
-        let Self { nodes, rng, now, .. } = self;
+        let Self { nodes, rng, now, effects, .. } = self;
         let Some(node) = nodes.get_mut(number) else { return false };
         let Some(machine) = node.machine.as_mut() else { return false };
-        let mut out = Vec::new();
+        let mut out = std::mem::take(effects);
         let (local, wall) = (node.clocks.local(*now), node.clocks.wall(*now));
         act(machine, &mut Cx { now: local, wall, age: node.clocks.age(*now), rng, out: &mut out });
-        self.perform(number, out);
+        self.perform(number, &mut out);
+        self.effects = out;
         true
     }
 
-    fn perform(&mut self, number: usize, out: Vec<Effect>) {
-        for effect in out {
+    fn perform(&mut self, number: usize, out: &mut Vec<Effect>) {
+        for effect in out.drain(..) {
             match effect {
                 Effect::Send { connection, payload } => self.send(number, connection, payload),
                 Effect::Dial { target, addresses } => self.dial(number, target, &addresses),
+                Effect::DialTogether { node } => self.dial_together(number, node),
                 Effect::Close { connection } => self.close(number, connection),
                 Effect::Write { ops, then } => self.write(number, ops, then),
                 Effect::Reload => self.reload(number),
                 Effect::Happens(what) => self.note(number, what),
                 Effect::Wake { at, what } => {
                     let Some(node) = self.nodes.get(number) else { continue };
-                    let at = node.clocks.when(self.now, at);
-                    if at != Time::NEVER {
-                        self.plan(at, number, ForNode::Wake(what));
+                    let when = node.clocks.when(self.now, at);
+                    if when != Time::NEVER {
+                        self.plan(when, number, ForNode::Wake(at, what));
                     }
                 }
             }
@@ -333,7 +372,7 @@ impl Lattice {
             node.disk.kept(),
             &mut Cx { now: local, wall, age: node.clocks.age(*now), rng, out: &mut out },
         );
-        self.perform(number, out);
+        self.perform(number, &mut out);
     }
 
     fn plan(&mut self, at: Time, to: usize, what: ForNode) {
@@ -342,7 +381,15 @@ impl Lattice {
     }
 
     fn note(&mut self, node: usize, what: Happening) {
-        self.trace.note(format_args!("{:?} {node} {what}", self.now), &[]);
+        let (at, on) = (micros(self.now), node as u64);
+        match &what {
+            Happening::CallBegan { call, .. } => self.trace.note_numbers(&[at, on, 1, *call]),
+            Happening::Executed { call } => self.trace.note_numbers(&[at, on, 2, *call]),
+            Happening::CallEnded { call, outcome: Ok(()) } => {
+                self.trace.note_numbers(&[at, on, 3, *call]);
+            }
+            what => self.trace.note(format_args!("{at} {on} {what}"), &[]),
+        }
         self.seen.push(Happened { at: self.now, node, what });
     }
 
@@ -351,6 +398,7 @@ impl Lattice {
             id: node.id,
             key: Arc::clone(&node.key),
             labels: Arc::clone(&node.labels),
+            cell: node.cell.clone(),
             circle: node.circle.clone(),
         }
     }

@@ -5,10 +5,12 @@
 //! do around it: who is asked what when, and what is done with the answer. A machine knows no
 //! world: it is handed a moment and an input, and gives back effects.
 
+mod abroad;
 mod calls;
 mod census;
 mod frame;
 mod gossip;
+mod introducing;
 mod links;
 mod messages;
 mod plane;
@@ -16,12 +18,13 @@ mod receive;
 mod serve;
 mod share;
 mod table;
+mod ticks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wattle_contracts::id::{ComponentId, NodeId};
+use wattle_contracts::id::{CellName, ComponentId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Labels, RecordBody, RecordKey};
 use wattle_contracts::trust::UnixMillis;
@@ -115,6 +118,8 @@ impl Cx<'_> {
 pub(crate) enum Effect {
     Send { connection: u64, payload: Payload },
     Dial { target: Target, addresses: Vec<String> },
+    /// Dials a node that dials this one at the same moment.
+    DialTogether { node: NodeId },
     Close { connection: u64 },
     Write { ops: Vec<Op>, then: Then },
     Reload,
@@ -143,7 +148,7 @@ pub(crate) enum Then {
 /// What a machine wants to be woken for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wake {
-    Tick,
+    Tick(u64),
     Plane,
     Reload,
     Gossip,
@@ -167,6 +172,8 @@ pub(crate) struct Machine {
     links: links::Links,
     pub(crate) membership: Membership,
     census: census::Census,
+    abroad: abroad::Abroad,
+    introducing: introducing::Introducing,
     gossip: gossip::State,
     plane: plane::Plane,
     table: table::Table,
@@ -177,6 +184,7 @@ pub(crate) struct Machine {
     receiving: receive::Receiving,
     /// Something that others go by has changed since it was last looked at.
     changed: bool,
+    ticks: ticks::Ticks,
 }
 
 /// Who a node is.
@@ -184,6 +192,7 @@ pub(crate) struct Identity {
     pub(crate) id: NodeId,
     pub(crate) key: Arc<SigningKey>,
     pub(crate) labels: Arc<Labels>,
+    pub(crate) cell: CellName,
     pub(crate) circle: Option<Arc<BTreeSet<NodeId>>>,
 }
 
@@ -196,7 +205,9 @@ impl Machine {
         hints: &[String],
         cx: &mut Cx<'_>,
     ) -> Self {
-        let Identity { id, key, labels, circle } = identity;
+        let Identity { id, key, labels, cell, circle } = identity;
+        let tick = settings.timing.tick;
+        let first = cx.now.plus(spread(tick, cx.rng));
         let known = kept.remembered().iter().map(|(node, _)| *node);
         let mut machine = Self {
             me: id,
@@ -204,8 +215,15 @@ impl Machine {
             circle,
             links: links::Links::new(id, settings.timing.clone()),
             membership: Membership::new(id, Default::default(), cx.now, known),
-            census: census::Census::new(&settings.timing, labels),
-            gossip: gossip::State::new(id, cx.wall, settings.timing.gossip),
+            census: census::Census::new(&settings.timing, labels, kept.said()),
+            abroad: abroad::Abroad::new(id, cell, cx.now),
+            introducing: introducing::Introducing::default(),
+            // As chitchat, which takes another life for another node: later, whatever the clock says.
+            gossip: gossip::State::new(
+                id,
+                UnixMillis(cx.wall.0.max(kept.said())),
+                settings.timing.gossip,
+            ),
             plane: plane::Plane::default(),
             table: table::Table::default(),
             share: share::Share::default(),
@@ -214,14 +232,13 @@ impl Machine {
             messages: messages::Messages::load(kept, settings.outbox.clone(), cx.wall),
             receiving: receive::Receiving::load(kept),
             changed: true,
+            ticks: ticks::Ticks::new(first, tick),
             settings,
         };
         machine.load_records(kept, cx);
         machine.first_hints(kept, hints, cx);
         machine.say_about(cx);
-        let tick = machine.settings.timing.tick;
-        let first = cx.now.plus(spread(tick, cx.rng));
-        cx.wake(first, Wake::Tick);
+        cx.wake(first, Wake::Tick(0));
         if machine.settings.gossip {
             let round = machine.settings.timing.gossip;
             let first = cx.now.plus(spread(round, cx.rng));
@@ -234,10 +251,12 @@ impl Machine {
     /// Something that the machine asked to be woken for is due.
     pub(crate) fn wake(&mut self, what: Wake, cx: &mut Cx<'_>) {
         match what {
-            Wake::Tick => {
+            Wake::Tick(number) if self.is_tick(number) => {
                 self.tick(cx);
-                cx.wake(cx.now.plus(self.settings.timing.tick), Wake::Tick);
+                self.settle(cx);
+                return self.plan_next_tick(cx);
             }
+            Wake::Tick(_) => return,
             Wake::Plane => self.plane_due(cx),
             Wake::Reload => cx.out.push(Effect::Reload),
             Wake::Gossip => {
@@ -262,7 +281,10 @@ impl Machine {
         match payload {
             Payload::Control(Control::Records(message)) => self.records_from(from, message, cx),
             Payload::Control(Control::Probe(probe)) => self.on_probe(from, probe, cx),
+            // Of other cells there are summaries, and no gossip goes on between them.
+            Payload::Control(Control::Peers(_)) | Payload::Gossip(_) if !self.is_near(from) => {}
             Payload::Control(Control::Peers(hints)) => self.on_hints(hints, cx),
+            Payload::Control(Control::Introduce(said)) => self.on_introduce(from, said, cx),
             Payload::Control(Control::Goodbye(fact)) => self.on_goodbye(from, *fact, cx),
             // Carried by the stand-in for it.
             Payload::Control(_) => {}
@@ -293,19 +315,32 @@ impl Machine {
     }
 
     fn tick(&mut self, cx: &mut Cx<'_>) {
+        self.tend_cells(cx);
         self.tick_links(cx);
         self.tick_census(cx);
+        self.seek(cx);
     }
 
     /// After every input: what follows from what has changed.
     fn settle(&mut self, cx: &mut Cx<'_>) {
-        if !std::mem::take(&mut self.changed) {
-            return;
+        if std::mem::take(&mut self.changed) {
+            self.set_detours();
+            self.settle_share(cx);
+            self.remember(cx);
+            self.step_messages(cx);
         }
-        self.links.set_detours(self.membership.detours());
-        self.settle_share(cx);
-        self.remember(cx);
-        self.step_messages(cx);
+        self.plan_earlier_tick(cx);
+    }
+
+    /// Through whom nodes are reached: of this cell behind a cut, or of another cell.
+    fn set_detours(&mut self) {
+        let mut detours = self.membership.detours();
+        for (node, gate) in self.abroad.ways() {
+            if !self.links.is_linked(node) {
+                detours.entry(node).or_insert(gate);
+            }
+        }
+        self.links.set_detours(detours);
     }
 
     fn is_broken(&self, rule: Mutant) -> bool {

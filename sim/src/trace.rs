@@ -40,20 +40,32 @@ impl Trace {
         let before = self.pending.0.len();
         let _ = self.pending.write_fmt(event);
         let length = (self.pending.0.len() - before) as u64;
-        self.put(&[&length.to_le_bytes(), bytes]);
+        self.pending.0.extend_from_slice(&length.to_le_bytes());
+        self.end(before, bytes);
+    }
+
+    /// Notes what happens often, and is told by numbers.
+    pub fn note_numbers(&mut self, numbers: &[u64]) {
+        let before = self.pending.0.len();
+        for number in numbers {
+            self.pending.0.extend_from_slice(&number.to_le_bytes());
+        }
+        self.end(before, &[]);
     }
 
     /// Notes that a message is sent by a node, or comes to it, over a connection.
     pub fn note_message(&mut self, at: Time, pipe: u64, node: usize, bytes: &[u8]) {
-        let at = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let numbers = [at, pipe, node as u64].map(u64::to_le_bytes);
-        self.put(&[&numbers.concat(), bytes]);
+        let before = self.pending.0.len();
+        for number in [micros(at), pipe, node as u64] {
+            self.pending.0.extend_from_slice(&number.to_le_bytes());
+        }
+        self.end(before, bytes);
     }
 
-    fn put(&mut self, parts: &[&[u8]]) {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        parts.iter().for_each(|part| self.pending.0.extend_from_slice(part));
-        self.pending.0.extend_from_slice(&(length as u64).to_le_bytes());
+    fn end(&mut self, before: usize, bytes: &[u8]) {
+        self.pending.0.extend_from_slice(bytes);
+        let length = (self.pending.0.len() - before) as u64;
+        self.pending.0.extend_from_slice(&length.to_le_bytes());
         self.events += 1;
         if self.pending.0.len() >= BLOCK {
             self.hash = self.hash();
@@ -70,6 +82,11 @@ impl Trace {
     pub fn events(&self) -> u64 {
         self.events
     }
+}
+
+/// A moment as a number.
+pub(crate) fn micros(at: Time) -> u64 {
+    u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

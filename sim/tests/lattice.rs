@@ -119,6 +119,19 @@ fn a_change_that_was_refused_does_not_come_true_later() {
 }
 
 #[test]
+fn a_node_whose_clock_was_set_back_goes_on_after_what_it_has_seen() {
+    let mut mesh = mesh(5, 3);
+    assert!(set(&mut mesh, 0, "before"));
+    run(&mut mesh, 2);
+    mesh.set_clock(1, -600_000, 0);
+    assert!(set(&mut mesh, 1, "before") && set(&mut mesh, 1, "meanwhile"));
+    run(&mut mesh, 5);
+    assert_eq!(holders(&mesh, "meanwhile").len(), 3);
+    let version = |n| mesh.record(n, &key("before")).unwrap().version;
+    assert!((0..3).all(|n| version(n).writer == mesh.id_of(1).unwrap()));
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let trace = |seed| {
         let mut mesh = mesh(seed, 5);

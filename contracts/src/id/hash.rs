@@ -1,5 +1,6 @@
 //! The 32-byte identifiers: public keys and digests.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,8 +15,22 @@ const PEER_ID_PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
 macro_rules! bytes32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name([u8; 32]);
+
+        // As bytes; of two hashes or keys, the first eight nearly always tell.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                let first = |all: &Self| all.0.first_chunk().map(|first| u64::from_be_bytes(*first));
+                first(self).cmp(&first(other)).then_with(|| self.0.cmp(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// The identifier with these bytes.
@@ -114,8 +129,17 @@ impl NodeId {
 
     /// The last eight characters of the text form: enough for a log line.
     pub fn short(&self) -> String {
-        let text = self.to_string();
-        text.chars().skip(text.chars().count().saturating_sub(8)).collect()
+        // Only these digits of the number in base 58 are worked out: logs are full of them.
+        const DIGITS: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+        let limit = 58u64.pow(8);
+        let add = |rest: u64, byte: &u8| (rest * 256 + u64::from(*byte)) % limit;
+        let mut rest = PEER_ID_PREFIX.iter().chain(&self.0).fold(0, add);
+        let mut digits = [0u8; 8];
+        for digit in digits.iter_mut().rev() {
+            *digit = usize::try_from(rest % 58).ok().and_then(|at| DIGITS.get(at)).map_or(0, |d| *d);
+            rest /= 58;
+        }
+        digits.into_iter().map(char::from).collect()
     }
 }
 
@@ -210,10 +234,19 @@ mod tests {
         fn every_identifier_survives_its_text(bytes in any::<[u8; 32]>()) {
             let node = NodeId::from_bytes(bytes);
             prop_assert_eq!(node.to_string().parse::<NodeId>().unwrap(), node);
+            prop_assert!(node.to_string().ends_with(&node.short()) && node.short().len() == 8);
             let mesh = MeshId::from_bytes(bytes);
             prop_assert_eq!(mesh.to_string().parse::<MeshId>().unwrap(), mesh);
             let digest = Digest::from_bytes(bytes);
             prop_assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        }
+
+        #[test]
+        fn the_order_is_that_of_the_bytes(one in any::<[u8; 32]>(), other in any::<[u8; 32]>(), same in 0usize..=32) {
+            let mut other = other;
+            other[..same].copy_from_slice(&one[..same]);
+            let ids = (Digest::from_bytes(one), Digest::from_bytes(other));
+            prop_assert_eq!(ids.0.cmp(&ids.1), one.cmp(&other));
         }
 
         #[test]

@@ -10,6 +10,9 @@ const MAX_DECODED: usize = 4 * 1024 * 1024;
 const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_DECODED>> =
     bincode::config::standard().with_limit::<MAX_DECODED>();
 
+/// Most messages are no longer than this, in bytes: so they are written without being moved.
+const USUAL: usize = 128;
+
 /// Why bytes are not the message they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -35,8 +38,9 @@ pub enum WireError {
 
 /// Writes `message` as bytes.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
-    bincode::serde::encode_to_vec(message, CONFIG)
-        .map_err(|error| WireError::Unencodable(error.to_string()))
+    let mut bytes = Vec::with_capacity(USUAL);
+    encode_into(message, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a message that takes up all of `bytes`.

@@ -7,6 +7,10 @@
 //! One counter-measure is added to the paper's algorithm: a reading from further ahead than
 //! [`MAX_AHEAD`] is refused. Otherwise one node with its clock set to 2100 would drag all others
 //! there, and no correct clock could ever win again.
+//!
+//! A node whose own wall clock was set back goes on after what it has seen, as the paper has it, and
+//! others take that: one of them has been there ([`Clock::reached`]). One whose clock was far ahead
+//! when it wrote is told so instead: what it wrote next would be held back everywhere else.
 
 use std::time::Duration;
 
@@ -29,13 +33,25 @@ pub struct TooFarAhead {
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     last: Hlc,
+    /// The latest reading of another node that was taken, in milliseconds.
+    heard: u64,
 }
 
 impl Clock {
     /// A clock that goes on after `highest`: the highest reading in the node's store, so that a
     /// restart, or a wall clock that was set back, never gives a reading twice.
     pub fn after(highest: Option<Hlc>) -> Self {
-        Self { last: highest.unwrap_or(Hlc { millis: 0, counter: 0 }) }
+        Self { last: highest.unwrap_or(Hlc { millis: 0, counter: 0 }), heard: 0 }
+    }
+
+    /// Another node's clock has been there: a reading of one that was taken, now or before a restart.
+    pub fn hear(&mut self, reading: Hlc) {
+        self.heard = self.heard.max(reading.millis);
+    }
+
+    /// What time it is at least: by this node's wall clock, or by the clock of another.
+    pub fn reached(&self, wall: UnixMillis) -> UnixMillis {
+        UnixMillis(wall.0.max(self.heard))
     }
 
     /// A new reading, after every earlier one and after everything observed.

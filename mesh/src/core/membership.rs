@@ -21,6 +21,7 @@
 mod node;
 pub mod probe;
 pub mod reach;
+pub mod sequence;
 #[cfg(test)]
 mod tests;
 

@@ -169,9 +169,9 @@ impl Records {
         out: &mut Vec<Output>,
     ) -> Self {
         let mut set = Set::default();
-        let mut highest = None;
+        let (mut highest, mut heard) = (None, None);
         for Stored { record, is_lost, is_verified } in stored {
-            let at = record.version.at;
+            let (at, writer) = (record.version.at, record.version.writer);
             let known = set.version(&record.key);
             let taken = match known {
                 _ if !is_verified && record.verify().is_err() => record.verify(),
@@ -180,14 +180,21 @@ impl Records {
                 _ => set.insert(Arc::new(record)).map(drop).map_err(RecordError::from),
             };
             match taken {
-                Ok(()) => highest = highest.max(Some(at)),
+                Ok(()) => {
+                    highest = highest.max(Some(at));
+                    heard = heard.max((writer != me).then_some(at));
+                }
                 Err(error) => out.push(Output::Refused { from: None, reason: error.into() }),
             }
+        }
+        let mut clock = Clock::after(highest);
+        if let Some(reading) = heard {
+            clock.hear(reading);
         }
         Self {
             me,
             limits,
-            clock: Clock::after(highest),
+            clock,
             set,
             rights: None,
             held_back: BTreeMap::new(),
@@ -246,6 +253,7 @@ impl Records {
         {
             return Err(Refusal::Older { key: record.key, known });
         }
+        let wall = self.clock.reached(wall);
         // Whoever asked for it is told that it is not taken: so it must not be held back either, to
         // come true when nobody expects it any more.
         if let Err(why) = clock::check(wall, record.version.at) {

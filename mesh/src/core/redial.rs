@@ -20,7 +20,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, which_connection_to_keep};
+pub use connection::{Connection, by_preference, superfluous, which_stays};
 pub use target::{Source, Target};
 
 use std::collections::{BTreeMap, BTreeSet};

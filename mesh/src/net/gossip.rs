@@ -6,9 +6,11 @@
 
 mod check;
 mod reader;
+mod said;
 mod transport;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +29,10 @@ use super::error::MeshError;
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::statement::Topic;
+use crate::core::membership::sequence::Sequence;
 use check::Gate;
 use reader::{News, Reader};
+use said::SaidFile;
 use transport::Carrier;
 pub(super) use transport::synthetic;
 
@@ -58,12 +62,16 @@ pub(super) enum Say {
 pub(super) struct Speaker {
     key: Arc<SigningKey>,
     clock: WallClock,
-    last: std::sync::Mutex<u64>,
+    sequence: std::sync::Mutex<Sequence>,
+    /// Where it is written down how far that goes.
+    file: Option<SaidFile>,
 }
 
 impl Speaker {
-    pub(super) fn new(key: Arc<SigningKey>, clock: WallClock) -> Self {
-        Self { key, clock, last: std::sync::Mutex::new(0) }
+    pub(super) fn new(key: Arc<SigningKey>, clock: WallClock, data: Option<&Path>) -> Self {
+        let file = data.map(SaidFile::new);
+        let said = file.as_ref().map_or(0, SaidFile::read);
+        Self { key, clock, sequence: std::sync::Mutex::new(Sequence::after(said)), file }
     }
 
     /// The node's key.
@@ -78,10 +86,19 @@ impl Speaker {
         statement: &T,
     ) -> Result<Said, usize> {
         let sequence = {
-            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // The wall clock makes it grow across restarts, the rest within one run.
-            *last = self.clock.now().0.max(last.saturating_add(1));
-            *last
+            let sequence = self.sequence.lock();
+            let mut sequence = sequence.unwrap_or_else(std::sync::PoisonError::into_inner);
+            let (number, reserved) = sequence.next(self.clock.now());
+            if let (Some(file), Some(reserved)) = (&self.file, reserved)
+                && let Err(error) = file.write(reserved)
+            {
+                tracing::warn!(
+                    %error,
+                    "how far this node's statements are numbered can't be written down: should its \
+                     clock be set back before it starts again, others will not believe it for so long"
+                );
+            }
+            number
         };
         let fact =
             Fact::sign(&self.key, topic.name(), sequence, statement).map_err(|_| usize::MAX)?;

@@ -50,6 +50,8 @@ pub enum Op {
     },
     /// Where others were reached.
     Remember(Vec<(NodeId, Vec<String>)>),
+    /// How far the numbers of what it says of itself may go.
+    Said(u64),
 }
 
 /// What is on the disk of one node.
@@ -61,6 +63,7 @@ pub struct Kept {
     handled: BTreeMap<(Group, NodeId), (u64, BTreeSet<u64>)>,
     next: u64,
     remembered: Vec<(NodeId, Vec<String>)>,
+    said: u64,
 }
 
 /// Writes that are under way.
@@ -83,7 +86,7 @@ impl Disk {
     /// Begins a write; [`Disk::done`] ends it. `None` if there is no room.
     pub fn write(&mut self, ops: Vec<Op>) -> Option<u64> {
         // What is remembered of others replaces what was: there is always room for that.
-        let takes_room = ops.iter().any(|op| !matches!(op, Op::Remember(_) | Op::Settle(..)));
+        let takes_room = ops.iter().any(|op| !matches!(op, Op::Remember(_) | Op::Said(_) | Op::Settle(..)));
         if self.is_full && takes_room {
             return None;
         }
@@ -154,6 +157,11 @@ impl Kept {
         &self.remembered
     }
 
+    /// How far the numbers of what it says of itself may have gone.
+    pub fn said(&self) -> u64 {
+        self.said
+    }
+
     /// Whether a message waits for a group here, or is parked.
     pub fn holds(&self, sequence: u64, group: &Group) -> bool {
         let message = self.messages.get(&sequence);
@@ -180,6 +188,7 @@ impl Kept {
                 }
             }
             Op::Remember(nodes) => self.remembered = nodes,
+            Op::Said(number) => self.said = number,
         }
     }
 

@@ -31,7 +31,7 @@ impl Lattice {
         node.machine = Some(Box::new(machine));
         let is_hostile = node.is_hostile;
         self.note(number, Happening::Started);
-        self.perform(number, out);
+        self.perform(number, &mut out);
         if is_hostile {
             self.plan(now.plus(Duration::from_secs(1)), number, ForNode::Hostile);
         }

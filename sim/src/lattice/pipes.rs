@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use wattle_contracts::call::CallHeader;
+use wattle_contracts::id::NodeId;
 use wattle_contracts::wire;
 use wattle_mesh::core::redial::Target;
 use wattle_mesh::core::time::Time;
@@ -111,7 +112,8 @@ impl Lattice {
         let Some(to) = number.filter(|to| *to != from && known) else {
             return self.plan(fails, from, ForNode::DialFailed(target));
         };
-        let is_there = self.is_up(to) && self.fabric.may_dial(from, to);
+        let is_open = self.fabric.may_dial(from, to) || self.was_knocked_at(from, to);
+        let is_there = self.is_up(to) && is_open;
         let there = self.fabric.packet(from, to, &mut self.rng);
         let back = self.fabric.packet(to, from, &mut self.rng);
         match (is_there, there, back) {
@@ -132,6 +134,21 @@ impl Lattice {
         }
     }
 
+    /// Dials a node that dials this one at the same moment: the packets of each open its own NAT for
+    /// the other's. The second of the two gets through.
+    pub(super) fn dial_together(&mut self, from: usize, node: NodeId) {
+        let Some(to) = self.number_of(node) else { return };
+        self.knocks.insert((from, to), self.now);
+        self.dial(from, Target::Node(node), &[address(node)]);
+    }
+
+    /// Whether the NAT in front of `to` lets in what comes from `from`.
+    fn was_knocked_at(&self, from: usize, to: usize) -> bool {
+        let lately = |at: &Time| self.now.since(*at) < HANDSHAKE;
+        let both = [(from, to), (to, from)];
+        both.iter().all(|way| self.knocks.get(way).is_some_and(lately))
+    }
+
     pub(super) fn established(
         &mut self,
         (from, from_life): (usize, u64),
@@ -150,13 +167,19 @@ impl Lattice {
         let ids = (self.id_of(from), self.id_of(to));
         let (Some(from_id), Some(to_id)) = ids else { return };
         self.traffic.dials += HANDSHAKE_PACKETS;
+        let cells = (self.cell_of(from), self.cell_of(to));
+        let (Some(from_cell), Some(to_cell)) = cells else { return };
         self.next_pipe += 1;
         let (id, now) = (self.next_pipe, self.now);
         let pipe = Pipe { dialler: End::new(from, now), dialled: End::new(to, now) };
         self.pipes.insert(id, pipe);
-        self.with(to, |machine, cx| machine.connected((id, from_id), None, cx));
+        self.with(to, |machine, cx| {
+            machine.meet(from_id, &from_cell);
+            machine.connected((id, from_id), None, cx);
+        });
         let place = address(to_id);
         self.with(from, |machine, cx| {
+            machine.meet(to_id, &to_cell);
             machine.connected((id, to_id), Some((target, &place)), cx);
         });
         let ping = self.settings.timing.ping;
@@ -221,14 +244,14 @@ impl Lattice {
     /// A cut may be over: whoever waits tries again.
     pub(super) fn links_changed(&mut self) {
         let Self { pipes, fabric, rng, now, queue, .. } = self;
-        for (id, pipe) in pipes {
+        for (id, pipe) in pipes.iter_mut() {
             for side in [Side::Dialler, Side::Dialled] {
                 let (from, to) = pipe.way(side);
                 let end = pipe.end_mut(side);
                 if !end.stalled.is_empty() && !end.resumes && fabric.passes(from, to) {
                     end.resumes = true;
                     let wait = Duration::from_micros(rng.random_range(0..=micros(PROBE)));
-                    queue.put(now.plus(wait), Event::Resume { pipe: *id, side });
+                    queue.put(now.plus(wait), Event::Resume { pipe: id, side });
                 }
             }
         }
@@ -344,12 +367,12 @@ impl Lattice {
     /// The connections of a node that is down, or goes down.
     pub(super) fn pipes_of(&self, number: usize) -> Vec<u64> {
         let of = |pipe: &Pipe| pipe.side_of(number).is_some_and(|side| pipe.end(side).is_open);
-        self.pipes.iter().filter(|(_, pipe)| of(pipe)).map(|(id, _)| *id).collect()
+        self.pipes.iter().filter(|(_, pipe)| of(pipe)).map(|(id, _)| id).collect()
     }
 
     /// A node is gone from one moment to the next: nobody is told.
     pub(super) fn drop_pipes(&mut self, number: usize) {
-        for pipe in self.pipes.values_mut() {
+        for (_, pipe) in self.pipes.iter_mut() {
             if let Some(side) = pipe.side_of(number) {
                 let end = pipe.end_mut(side);
                 end.is_open = false;

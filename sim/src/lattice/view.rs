@@ -1,6 +1,6 @@
 //! What can be asked of a simulated mesh, from outside of it.
 
-use wattle_contracts::id::{ComponentId, Digest, NodeId};
+use wattle_contracts::id::{CellName, ComponentId, Digest, NodeId};
 use wattle_contracts::message::{Group, MessageId};
 use wattle_contracts::record::{Labels, Record, RecordKey};
 use wattle_mesh::core::membership::Standing;
@@ -75,6 +75,11 @@ impl Lattice {
     /// What people call a node.
     pub fn name_of(&self, number: usize) -> &str {
         self.nodes.get(number).map_or("nobody", |node| &node.name)
+    }
+
+    /// The cell that a node is in.
+    pub fn cell_of(&self, number: usize) -> Option<CellName> {
+        self.nodes.get(number).map(|node| node.cell.clone())
     }
 
     /// The labels of a node.

@@ -12,7 +12,7 @@ use wattle_contracts::call::{
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::record::LinkOptions;
 use wattle_mesh::core::invoke::{Budgets, Call, Step, Verdict};
-use wattle_mesh::core::membership::{Node, Standing};
+use wattle_mesh::core::membership::Standing;
 use wattle_mesh::core::outbox::Sending;
 use wattle_mesh::core::routing::{self, Candidate, Router, Share};
 use wattle_mesh::core::time::Time;
@@ -51,9 +51,9 @@ pub(super) struct Calls {
 
 #[derive(Debug)]
 struct Outgoing {
-    calling: Calling,
-    target: ComponentId,
-    options: LinkOptions,
+    calling: Arc<Calling>,
+    route: Arc<CallRoute>,
+    options: Arc<LinkOptions>,
     deadline: Time,
     /// How it may be repeated, if it may.
     repeat: Option<Call>,
@@ -111,8 +111,16 @@ impl Machine {
         self.calls.next += 1;
         let id = self.calls.next;
         let (tried, waiting, failed) = (Vec::new(), Vec::new(), None);
+        let route = Arc::new(CallRoute {
+            source: calling.from.clone().map_or(Source::Operator, Source::Component),
+            target,
+            contract: calling.contract.clone(),
+            function: calling.function.clone(),
+            encoding: Encoding::Values,
+        });
+        let (calling, options) = (Arc::new(calling), Arc::new(options));
         let outgoing =
-            Outgoing { calling, target, options, deadline, repeat, tried, waiting, failed };
+            Outgoing { calling, route, options, deadline, repeat, tried, waiting, failed };
         self.calls.outgoing.insert(id, outgoing);
         if repeats {
             self.advance_call(id, cx);
@@ -169,7 +177,7 @@ impl Machine {
             }
             Target::Provider(spec) => routing::provides(spec, *node, self.labels_of(*node)),
         };
-        let others = self.membership.nodes().map(Node::id).filter(|node| *node != self.me);
+        let others = self.everybody().filter(|node| *node != self.me);
         let reachable = others.filter(|node| self.is_reachable(*node) && !tried.contains(node));
         let mut serving: Vec<NodeId> = reachable.filter(serves).collect();
         let current = self.table.declared(target);
@@ -189,7 +197,7 @@ impl Machine {
     ) -> Option<NodeId> {
         let mut serving = self.serving(target, options, tried);
         routing::prefer(&mut serving, |node| {
-            self.membership.node(*node).map(Node::standing) == Some(Standing::Alive)
+            self.standing_of(*node) == Some(Standing::Alive)
         });
         let candidates: Vec<Candidate> = serving
             .into_iter()
@@ -208,7 +216,7 @@ impl Machine {
         loop {
             let Some(outgoing) = self.calls.outgoing.get_mut(&id) else { return };
             let Some(repeat) = outgoing.repeat.as_mut() else { return };
-            let budget = self.calls.budgets.of(&outgoing.target);
+            let budget = self.calls.budgets.of(&outgoing.route.target);
             match repeat.next(cx.now, budget) {
                 Step::Wait(until) => {
                     if !self.is_broken(Mutant::NoDeadline) {
@@ -240,37 +248,31 @@ impl Machine {
     fn skip_hedge(&mut self, id: u64) {
         let Some(outgoing) = self.calls.outgoing.get_mut(&id) else { return };
         if let Some(repeat) = outgoing.repeat.as_mut() {
-            repeat.skipped(self.calls.budgets.of(&outgoing.target));
+            repeat.skipped(self.calls.budgets.of(&outgoing.route.target));
         }
     }
 
     /// Makes one attempt, on a node that is not among `tried`. False if there is none.
     fn attempt_call(&mut self, id: u64, tried: &[NodeId], cx: &mut Cx<'_>) -> bool {
         let Some(outgoing) = self.calls.outgoing.get(&id) else { return false };
-        let (target, options) = (outgoing.target.clone(), outgoing.options.clone());
-        let (calling, deadline) = (outgoing.calling.clone(), outgoing.deadline);
+        let (route, options) = (Arc::clone(&outgoing.route), Arc::clone(&outgoing.options));
+        let (calling, deadline) = (Arc::clone(&outgoing.calling), outgoing.deadline);
         let body = Body::Call { call: calling.call, bytes: calling.bytes };
         let header = CallHeader {
             time_left: deadline.since(cx.now),
             trace: TraceContext::default(),
-            route: Arc::new(CallRoute {
-                source: calling.from.clone().map_or(Source::Operator, Source::Component),
-                target: target.clone(),
-                contract: calling.contract.clone(),
-                function: calling.function.clone(),
-                encoding: Encoding::Values,
-            }),
+            route: Arc::clone(&route),
             hops: 1,
             relay: None,
         };
-        let here = tried.is_empty() && self.answers_here(&target, &options);
+        let here = tried.is_empty() && self.answers_here(&route.target, &options);
         if here {
             let attempt = self.new_attempt(Whose::Call(id), self.me, None);
             self.watch_deadline(attempt, deadline, cx);
             self.execute_here(attempt, &header, calling.call, cx);
             return true;
         }
-        let Some(to) = self.choose(&target, &options, tried, cx) else {
+        let Some(to) = self.choose(&route.target, &options, tried, cx) else {
             if self.calls.outgoing.get(&id).is_some_and(|one| one.repeat.is_none()) {
                 self.end_call(id, Err(ErrorKind::Unreachable), cx);
             }
@@ -307,6 +309,9 @@ impl Machine {
         body: Body,
         cx: &mut Cx<'_>,
     ) {
+        if matches!(whose, Whose::Call(_) | Whose::Delivery(_)) {
+            self.want(to);
+        }
         let way = self.links.way(to);
         let deadline = cx.now.plus(header.time_left);
         let attempt = self.new_attempt(whose, to, way.map(|way| way.connection));

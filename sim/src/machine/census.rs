@@ -11,11 +11,13 @@ use wattle_contracts::id::NodeId;
 use wattle_contracts::record::Labels;
 use wattle_mesh::core::membership::probe::{Action, Config, Member, Prober};
 use wattle_mesh::core::membership::reach::{self, Reporter};
+use wattle_mesh::core::membership::sequence::Sequence;
 use wattle_mesh::core::membership::{Change, Evidence, LEFT, Node, Standing};
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::{Runs, Timing};
 
-use super::{Cx, Machine};
+use super::{Cx, Effect, Machine, Then};
+use crate::lattice::disk::Op;
 use crate::lattice::happening::Happening;
 
 /// The topic of what a node is.
@@ -29,8 +31,12 @@ pub(super) struct Census {
     labels: Arc<Labels>,
     prober: Prober,
     reporter: Reporter,
-    /// The sequence of the last fact of this node.
-    said: u64,
+    /// Whether what there is to report may be another than when that was last looked at.
+    moved: bool,
+    /// Until when somebody counts as having knocked; zero if nobody does.
+    knocked: Time,
+    /// The numbers of the facts of this node.
+    sequence: Sequence,
     labels_of: BTreeMap<NodeId, Labels>,
     runs_of: BTreeMap<NodeId, Runs>,
     /// When the membership wants to be told the time again.
@@ -40,13 +46,15 @@ pub(super) struct Census {
 }
 
 impl Census {
-    pub(super) fn new(timing: &Timing, labels: Arc<Labels>) -> Self {
+    pub(super) fn new(timing: &Timing, labels: Arc<Labels>, said: u64) -> Self {
         let silent_after = timing.ping + Duration::from_millis(500);
         Self {
             labels,
             prober: Prober::new(Config { silent_after, ..Config::default() }),
             reporter: Reporter::default(),
-            said: 0,
+            moved: true,
+            knocked: Time::ZERO,
+            sequence: Sequence::after(said),
             labels_of: BTreeMap::new(),
             runs_of: BTreeMap::new(),
             settles: Time::ZERO,
@@ -62,12 +70,13 @@ impl Machine {
         if node == self.me {
             return &self.census.labels;
         }
-        self.census.labels_of.get(&node).unwrap_or(&NONE)
+        let told = self.told_labels(node);
+        told.or_else(|| self.census.labels_of.get(&node)).unwrap_or(&NONE)
     }
 
     /// What a node says that it runs.
     pub(super) fn runs_of(&self, node: NodeId) -> Option<&Runs> {
-        self.census.runs_of.get(&node)
+        self.told_runs(node).or_else(|| self.census.runs_of.get(&node))
     }
 
     /// Whether calls can be sent to it: over a connection, or through another node.
@@ -86,17 +95,24 @@ impl Machine {
     pub(super) fn evidence(&mut self, evidence: Evidence, cx: &mut Cx<'_>) {
         let mut changes = Vec::new();
         let is_timeless = matches!(evidence, Evidence::RoundTrip(..));
+        if matches!(evidence, Evidence::Knocked(_)) {
+            let lasts = wattle_mesh::core::membership::Config::default().knock_lasts;
+            self.census.knocked = cx.now.plus(lasts);
+        }
         self.membership.handle(cx.now, evidence, &mut changes);
         if !is_timeless {
             self.census.settles = self.membership.wake_at();
             self.census.probes = Time::ZERO;
+            self.census.moved = true;
+            self.introducing.look_again();
         }
         self.note(changes, cx);
     }
 
     fn note(&mut self, changes: Vec<Change>, cx: &mut Cx<'_>) {
         for change in changes {
-            self.changed = true;
+            (self.changed, self.census.moved) = (true, true);
+            self.introducing.look_again();
             match change {
                 Change::Standing { node, to, .. } => {
                     cx.happens(Happening::Stands { of: node, to });
@@ -136,17 +152,31 @@ impl Machine {
         &mut self,
         topic: &str,
         statement: &T,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
     ) -> Option<Fact> {
-        // The wall clock makes it grow across restarts, the rest within one run.
-        self.census.said = cx.wall.0.max(self.census.said.saturating_add(1));
-        Fact::sign(&self.key, topic, self.census.said, statement).ok()
+        let (number, reserved) = self.census.sequence.next(cx.wall);
+        if let Some(reserved) = reserved {
+            let ops = vec![Op::Said(reserved)];
+            cx.out.push(Effect::Write { ops, then: Then::Nothing });
+        }
+        Fact::sign(&self.key, topic, number, statement).ok()
     }
 
     fn say<T: serde::Serialize>(&mut self, topic: &str, statement: &T, cx: &mut Cx<'_>) {
         let Some(fact) = self.sign_fact(topic, statement, cx) else { return };
         self.take_fact(fact.clone(), cx);
         self.gossip_fact(fact);
+    }
+
+    /// When the next look at who is there is worth it.
+    pub(super) fn census_due(&self) -> Time {
+        let reports = if self.settings.gossip { self.report_due() } else { Time::NEVER };
+        self.census.settles.min(self.census.probes).min(reports)
+    }
+
+    fn report_due(&self) -> Time {
+        let Census { reporter, moved, knocked, .. } = &self.census;
+        reporter.due_at(*moved || *knocked > Time::ZERO)
     }
 
     pub(super) fn say_about(&mut self, cx: &mut Cx<'_>) {
@@ -165,6 +195,10 @@ impl Machine {
             self.census.settles = self.membership.wake_at();
             self.note(changes, cx);
         }
+        // Who has answered since then is asked later: as long as nobody came or went, it knows.
+        if self.census.probes != Time::ZERO && self.census.probes <= cx.now {
+            self.census.probes = self.census.prober.wake_at();
+        }
         if self.census.probes <= cx.now {
             self.tick_prober(cx);
         }
@@ -175,6 +209,7 @@ impl Machine {
     fn tick_prober(&mut self, cx: &mut Cx<'_>) {
         let me = self.me;
         let others = self.membership.nodes().filter(|node| node.id() != me);
+        let others = others.filter(|node| node.is_linked() || self.abroad.is_near(node.id()));
         let here = others.filter(|node| node.standing() != Standing::Left);
         let members: Vec<Member> =
             here.map(|node| Member { node: node.id(), linked: node.is_linked() }).collect();
@@ -185,10 +220,18 @@ impl Machine {
     }
 
     fn say_reach(&mut self, cx: &mut Cx<'_>) {
-        if !self.settings.gossip || !self.census.reporter.is_due(cx.now) {
+        if !self.settings.gossip || cx.now < self.report_due() {
             return;
         }
-        let report = self.membership.report(cx.now, |node| self.links.is_linked(node));
+        self.census.moved = false;
+        if self.census.knocked <= cx.now {
+            self.census.knocked = Time::ZERO;
+        }
+        let mut report = self.membership.report(cx.now, |node| self.links.is_linked(node));
+        let far = |node: &&Node| !node.is_linked() && !self.is_near(node.id());
+        for node in self.membership.nodes().filter(far) {
+            report.forget(node.id());
+        }
         if self.census.reporter.is_news(cx.now, &report) {
             self.say(reach::TOPIC, &report, cx);
             self.census.reporter.told(cx.now, report);
@@ -202,10 +245,13 @@ impl Machine {
         self.census.probes = self.census.probes.min(self.census.prober.wake_at());
     }
 
-    pub(super) fn sign_of_life(&mut self, node: NodeId, cx: &mut Cx<'_>) {
+    /// A node has answered. Whether that is news.
+    pub(super) fn sign_of_life(&mut self, node: NodeId, cx: &mut Cx<'_>) -> bool {
         let mut actions = Vec::new();
         self.census.prober.heard(cx.now, node, &mut actions);
+        let is_news = !actions.is_empty();
         self.act_on(actions, cx);
+        is_news
     }
 
     fn act_on(&mut self, actions: Vec<Action>, cx: &mut Cx<'_>) {
@@ -228,16 +274,20 @@ impl Machine {
             return;
         }
         let node = fact.node;
+        if node != from && !(self.is_near(node) && self.is_near(from)) {
+            return;
+        }
         let news = self.take_fact(fact.clone(), cx);
         if node == from {
             self.evidence(Evidence::Goodbye(from), cx);
         }
-        if !news {
+        if !news || !self.is_near(node) {
             return;
         }
         let linked = |peer: &Node| peer.report().is_some_and(|r| r.direct(node).is_some());
         let peers = self.membership.nodes().filter(|peer| peer.is_linked() && peer.id() != self.me);
         let told = peers.filter(|peer| peer.id() != node && peer.id() != from && !linked(peer));
+        let told = told.filter(|peer| self.is_near(peer.id()));
         let told: Vec<NodeId> = told.map(Node::id).collect();
         for peer in told {
             self.tell(peer, Control::Goodbye(Box::new(fact.clone())), cx);

@@ -183,7 +183,7 @@ impl Machine {
         if let Some(own) = self.gossip.known.get_mut(&self.me) {
             own.beat.heart += 1;
         }
-        let peers: Vec<NodeId> = self.links.connected().collect();
+        let peers: Vec<NodeId> = self.links.near().collect();
         let chosen = rand::seq::index::sample(cx.rng, peers.len(), PEERS.min(peers.len()));
         let chosen: Vec<NodeId> =
             chosen.into_iter().filter_map(|at| peers.get(at).copied()).collect();

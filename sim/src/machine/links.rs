@@ -1,12 +1,12 @@
 //! The connections of a node: which are used, and whom it dials. As in `mesh::net::driver`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wattle_contracts::control::{Control, PeerHint};
 use wattle_contracts::id::NodeId;
 use wattle_mesh::core::membership::Evidence;
 use wattle_mesh::core::redial::{
-    Config, Connection, Dial, Redial, Source, Target, which_connection_to_keep,
+    Config, Connection, Dial, Redial, Source, Target, by_preference, superfluous,
 };
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::Timing;
@@ -27,6 +27,13 @@ pub(super) struct Links {
     standing: BTreeMap<u64, Standing>,
     /// The connection to each peer that is used for what is new.
     used: BTreeMap<NodeId, u64>,
+    /// How often somebody has come or gone.
+    turns: u64,
+    /// Those in use that are to nodes of other cells.
+    far: BTreeSet<NodeId>,
+    /// Nodes of other cells with which records are exchanged, and those that are not dialled.
+    envoys: BTreeSet<NodeId>,
+    resting: BTreeSet<NodeId>,
     detours: BTreeMap<NodeId, NodeId>,
     told: Time,
     /// When the next attempt is due, if nothing changes before.
@@ -39,6 +46,8 @@ pub(super) struct Links {
 struct Standing {
     peer: NodeId,
     dialler: NodeId,
+    /// Whether it is to a node of this one's cell.
+    near: bool,
     since: Time,
     heard: Time,
 }
@@ -59,6 +68,10 @@ impl Links {
             redial: Redial::new(me, config),
             standing: BTreeMap::new(),
             used: BTreeMap::new(),
+            turns: 0,
+            far: BTreeSet::new(),
+            envoys: BTreeSet::new(),
+            resting: BTreeSet::new(),
             detours: BTreeMap::new(),
             told: Time::ZERO,
             dials: Time::ZERO,
@@ -75,8 +88,73 @@ impl Links {
         self.used.contains_key(&node)
     }
 
+    /// Grows whenever somebody comes or goes.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// The connected nodes of this one's cell.
+    pub(super) fn near(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.connected().filter(|node| !self.far.contains(node))
+    }
+
+    /// Those with which records are exchanged, each with whether it is of this node's cell.
+    pub(super) fn for_records(&self) -> impl Iterator<Item = (NodeId, bool)> + '_ {
+        let all = self.connected().map(|node| (node, !self.far.contains(&node)));
+        all.filter(|(node, near)| *near || self.envoys.contains(node))
+    }
+
+    /// With these nodes of other cells records are exchanged.
+    pub(super) fn set_envoys(&mut self, envoys: &BTreeSet<NodeId>) {
+        if self.envoys != *envoys {
+            self.envoys.clone_from(envoys);
+            self.turns += 1;
+        }
+    }
+
+    /// These are left alone.
+    pub(super) fn rest(&mut self, resting: &BTreeSet<NodeId>) {
+        if self.resting != *resting {
+            self.resting.clone_from(resting);
+            self.redial.rest(resting.clone());
+            self.dials = Time::ZERO;
+        }
+    }
+
+    /// A connection to this node is needed now.
+    pub(super) fn need(&mut self, now: Time, node: NodeId) {
+        self.redial.need(now, node);
+        self.dials = Time::ZERO;
+    }
+
+    pub(super) fn addresses(&self, node: NodeId) -> Vec<String> {
+        self.redial.addresses(node)
+    }
+
+    /// The connections to nodes of other cells that `me` has made, and nobody needs any more.
+    pub(super) fn unwanted(
+        &self,
+        me: NodeId,
+        now: Time,
+        wanted: impl Fn(NodeId) -> bool,
+    ) -> Vec<u64> {
+        let is_unwanted = |one: &Standing| {
+            let is_old = now >= one.since.plus(self.timing.settle);
+            !one.near && one.dialler == me && is_old && !wanted(one.peer)
+        };
+        self.standing.iter().filter(|(_, one)| is_unwanted(one)).map(|(id, _)| *id).collect()
+    }
+
     pub(super) fn connected(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.used.keys().copied()
+    }
+
+    /// When the next look at the connections is worth it.
+    pub(super) fn tick_due(&self) -> Time {
+        if self.standing.len() > self.used.len() {
+            return Time::ZERO;
+        }
+        self.dials.min(self.told.plus(self.timing.peers))
     }
 
     pub(super) fn via(&self, node: NodeId) -> Option<NodeId> {
@@ -106,26 +184,20 @@ impl Links {
         self.standing.iter().filter(of_node).map(|(id, one)| (*id, one))
     }
 
-    /// The connection to use for what is new: until it is settled which one stays, the newest.
-    fn best(&self, node: NodeId, now: Time) -> Option<u64> {
-        let newest = self.of(node).max_by_key(|(id, one)| (one.since, *id));
-        self.settled(node, now).or(newest.map(|(id, _)| id))
+    /// The connections to a node, for the decision which one stays.
+    fn candidates(&self, node: NodeId) -> Vec<Connection<u64>> {
+        let candidate = |(id, one): (u64, &Standing)| Connection {
+            id,
+            dialler: one.dialler,
+            since: one.since,
+            heard: one.heard,
+        };
+        self.of(node).map(candidate).collect()
     }
 
-    /// Which of several stays, once the newest is old enough to know.
-    fn settled(&self, node: NodeId, now: Time) -> Option<u64> {
-        let newest = self.of(node).map(|(_, one)| one.since).max()?;
-        if now < newest.plus(self.timing.settle) {
-            return None;
-        }
-        let all: Vec<Connection<u64>> = self
-            .of(node)
-            .map(|(id, one)| {
-                let answers = one.heard >= newest;
-                Connection { id, dialler: one.dialler, since: one.since, answers }
-            })
-            .collect();
-        which_connection_to_keep(&all)
+    /// The connection to use for what is new.
+    fn best(&self, node: NodeId, now: Time) -> Option<u64> {
+        by_preference(&self.candidates(node), now, self.timing.settle).first().copied()
     }
 }
 
@@ -187,7 +259,8 @@ impl Machine {
         }
         let dialler = if dialled.is_some() { self.me } else { peer };
         let is_first = self.links.of(peer).next().is_none();
-        let standing = Standing { peer, dialler, since: now, heard: now };
+        let near = self.is_near(peer);
+        let standing = Standing { peer, dialler, near, since: now, heard: now };
         self.links.standing.insert(connection, standing);
         (self.links.news, self.links.dials) = (true, Time::ZERO);
         let address = dialled.map(|(_, address)| address.to_string());
@@ -201,8 +274,14 @@ impl Machine {
             self.links.used.insert(peer, best);
         }
         if !was_linked {
-            self.tell_peer(peer, cx);
-            self.greet(peer, cx);
+            self.links.turns += 1;
+            if near {
+                self.links.far.remove(&peer);
+                self.tell_peer(peer, cx);
+                self.greet(peer, cx);
+            } else {
+                self.links.far.insert(peer);
+            }
         }
         self.peers_changed(cx);
         self.changed = true;
@@ -215,7 +294,11 @@ impl Machine {
         let (now, peer) = (cx.now, one.peer);
         match self.links.best(peer, now) {
             Some(best) => _ = self.links.used.insert(peer, best),
-            None => _ = self.links.used.remove(&peer),
+            None => {
+                self.links.used.remove(&peer);
+                self.links.far.remove(&peer);
+                self.links.turns += 1;
+            }
         }
         if self.links.of(peer).next().is_none() {
             self.links.dials = Time::ZERO;
@@ -237,6 +320,7 @@ impl Machine {
         if !self.is_broken(Mutant::NoRedial) {
             self.links.redial.failed(cx.now, target, cx.rng);
         }
+        self.settle(cx);
     }
 
     /// An attempt on this node came to nothing, because what it answers does not arrive.
@@ -257,8 +341,10 @@ impl Machine {
         one.heard = cx.now;
         let peer = one.peer;
         self.evidence(Evidence::RoundTrip(peer, round_trip), cx);
-        self.sign_of_life(peer, cx);
-        self.settle(cx);
+        // Most of what happens is this, and changes nothing.
+        if self.sign_of_life(peer, cx) {
+            self.settle(cx);
+        }
     }
 
     /// A ping was lost. A whole node waits for the next one.
@@ -271,6 +357,7 @@ impl Machine {
             let dead = [peer].into();
             self.evidence(Evidence::Gossip { live: Default::default(), dead }, cx);
         }
+        self.settle(cx);
     }
 
     pub(super) fn tick_links(&mut self, cx: &mut Cx<'_>) {
@@ -281,25 +368,24 @@ impl Machine {
         self.dial_due(cx);
         if now.since(self.links.told) >= self.links.timing.peers {
             self.links.told = now;
-            let peers: Vec<NodeId> = self.links.connected().collect();
+            let peers: Vec<NodeId> = self.links.near().collect();
             peers.into_iter().for_each(|peer| self.tell_peer(peer, cx));
         }
     }
 
     fn close_superfluous(&mut self, cx: &mut Cx<'_>) {
+        let (now, settle) = (cx.now, self.links.timing.settle);
         let peers: Vec<NodeId> = self.links.connected().collect();
         for peer in peers {
-            if self.links.of(peer).count() < 2 {
+            let all = self.links.candidates(peer);
+            if all.len() < 2 {
                 continue;
             }
-            let Some(keep) = self.links.settled(peer, cx.now) else { continue };
-            self.links.used.insert(peer, keep);
-            let others = self.links.of(peer).filter(|(id, _)| *id != keep);
-            let others: Vec<u64> = others.map(|(id, _)| id).collect();
-            for connection in others {
-                if self.calls.is_idle(connection) {
-                    cx.out.push(Effect::Close { connection });
-                }
+            if let Some(best) = self.links.best(peer, now) {
+                self.links.used.insert(peer, best);
+            }
+            for connection in superfluous(&all, now, settle, |id| self.calls.is_idle(id)) {
+                cx.out.push(Effect::Close { connection });
             }
         }
     }
@@ -315,12 +401,16 @@ impl Machine {
     }
 
     fn tell_peer(&mut self, peer: NodeId, cx: &mut Cx<'_>) {
-        let known = self.links.redial.to_remember().filter(|(node, _)| *node != peer);
+        // In a mesh where each knows a circle of its own, there is nothing to tell.
+        if self.circle.is_some() {
+            return;
+        }
+        let known = self.links.redial.to_remember();
+        let known = known.filter(|(node, _)| *node != peer && self.is_near(*node));
         let hints = known.map(|(node, addresses)| PeerHint { node, addresses });
         let hints: Vec<PeerHint> =
             hints.filter(|hint| !hint.addresses.is_empty()).take(MAX_HINTS).collect();
-        // In a mesh where each knows a circle of its own, there is nothing to tell.
-        if !hints.is_empty() && self.circle.is_none() {
+        if !hints.is_empty() {
             self.tell(peer, Control::Peers(hints), cx);
         }
     }

@@ -9,7 +9,6 @@ use wattle_contracts::call::{CallHeader, CallRoute, Encoding, ErrorKind, Source,
 use wattle_contracts::id::{ComponentId, ContractId, NodeId, Subject};
 use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, MessageId};
 use wattle_contracts::trust::UnixMillis;
-use wattle_mesh::core::membership::Node;
 use wattle_mesh::core::outbox::{
     Action, Config, Outbox, OutboxTime, Outcome, Reach, Sending, Settled,
 };
@@ -73,7 +72,7 @@ impl Reach for ReachNow<'_> {
                     .runs_of(*node)
                     .is_some_and(|runs| runs.components.contains_key(component))
         };
-        let others = machine.membership.nodes().map(Node::id).filter(|node| *node != machine.me);
+        let others = machine.everybody().filter(|node| *node != machine.me);
         let mut others: Vec<(Duration, NodeId)> = others
             .filter(serves)
             .map(|node| (machine.round_trip(node).unwrap_or(Duration::MAX), node))

@@ -27,8 +27,9 @@ pub(super) struct Plane {
     /// Whether a write is under way.
     is_busy: bool,
     waiting: VecDeque<Input>,
-    /// The peers that the set knows of.
-    up: BTreeSet<NodeId>,
+    /// The peers that the set knows of, and as of when.
+    up: BTreeSet<(NodeId, bool)>,
+    as_of: Option<u64>,
     /// When it is woken next.
     wakes: Time,
     /// Counts the loads, so that a write of an earlier set is not taken for one of this.
@@ -78,8 +79,10 @@ impl Machine {
         self.plane.loads += 1;
         (self.plane.set, self.plane.is_busy) = (Some(set), false);
         self.plane.up.clear();
+        self.plane.as_of = None;
         self.plane.wakes = Time::NEVER;
         self.refresh_table();
+        self.abroad.summaries_changed();
         self.changed = true;
         self.perform(out, None, cx);
         self.peers_changed(cx);
@@ -147,7 +150,7 @@ impl Machine {
 
     fn process(&mut self, input: Input, cx: &mut Cx<'_>) {
         let Self { plane, links, key: signer, settings, .. } = self;
-        let Plane { set, up, .. } = plane;
+        let Plane { set, up, as_of, .. } = plane;
         let Some(set) = set.as_mut() else {
             if matches!(input, Input::Put(..)) {
                 refuse_edit("the disk has failed, and is asked again in a moment", true, cx);
@@ -156,17 +159,18 @@ impl Machine {
         };
         let (now, wall) = (cx.now, cx.wall);
         let mut out = Vec::new();
-        up.retain(|peer| {
-            let stays = links.is_linked(*peer);
-            if !stays {
-                set.peer_down(*peer);
+        if as_of.replace(links.turns()) != Some(links.turns()) {
+            let connected: BTreeSet<(NodeId, bool)> = links.for_records().collect();
+            for (gone, _) in up.difference(&connected) {
+                set.peer_down(*gone);
             }
-            stays
-        });
-        for peer in links.connected() {
-            if up.insert(peer) {
-                set.peer_up(now, peer, &mut out);
+            for (come, near) in connected.difference(up) {
+                match near {
+                    true => set.peer_up(now, *come, &mut out),
+                    false => set.envoy_up(now, *come, &mut out),
+                }
             }
+            *up = connected;
         }
         let mut taken = None;
         match input {
@@ -259,6 +263,9 @@ impl Machine {
                     let version = current.map(|record| record.version);
                     let is_tombstone = current.is_some_and(|record| record.is_tombstone());
                     declares |= matches!(key, RecordKey::App(_) | RecordKey::Link(_));
+                    if matches!(key, RecordKey::Cell(_)) {
+                        self.abroad.summaries_changed();
+                    }
                     cx.happens(Happening::Current { key, version, is_tombstone });
                 }
                 Output::Send { to, message } => {

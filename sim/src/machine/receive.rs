@@ -96,7 +96,7 @@ impl Machine {
         let component = self.table.subscriptions.component(&delivery.group).cloned();
         let answers = Whom::Peer { connection, id };
         match component.filter(|component| *component == header.route.target) {
-            Some(component) if self.membership.node(origin).is_some() => {
+            Some(component) if self.standing_of(origin).is_some() => {
                 self.handle_all(component, Arc::clone(delivery), answers, cx);
             }
             // The publisher may know of a declaration that is still on its way here.

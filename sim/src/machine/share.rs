@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wattle_contracts::id::{ComponentId, NodeId};
-use wattle_mesh::core::membership::{Node, Standing};
+use wattle_mesh::core::membership::Standing;
 use wattle_mesh::core::placement::{self, Candidate};
 use wattle_mesh::core::routing;
 use wattle_mesh::core::time::Time;
@@ -87,8 +87,8 @@ impl Machine {
     }
 
     fn own_share(&self) -> Vec<ComponentId> {
-        let alive = self.membership.nodes().filter(|node| node.standing() == Standing::Alive);
-        let alive: Vec<NodeId> = alive.map(Node::id).collect();
+        let is_alive = |node: &NodeId| self.standing_of(*node) == Some(Standing::Alive);
+        let alive: Vec<NodeId> = self.everybody().filter(is_alive).collect();
         let homes: Vec<Candidate<'_>> = alive
             .into_iter()
             .map(|node| Candidate { node, labels: self.labels_of(node) })

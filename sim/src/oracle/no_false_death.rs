@@ -34,6 +34,10 @@ impl Oracle for NoFalseDeath {
         let Some(other) = scene.lattice.number_of(*of).filter(|other| *other != event.node) else {
             return;
         };
+        // Of other cells a node knows whether the cell is reached, and not how each node is.
+        if scene.lattice.cell_of(event.node) != scene.lattice.cell_of(other) {
+            return;
+        }
         let calm = scene.whole.is_some_and(|since| event.at >= since.plus(GRACE));
         let up = |number: usize| {
             let since = scene.up.get(number).copied().flatten();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toml::Spanned;
+use wattle_contracts::id::CellName;
 use wattle_contracts::manifest::Text;
 
 use super::ScenarioError;
@@ -57,6 +58,9 @@ impl Nodes {
             let place = raw.count.as_ref().map_or(raw.group.span(), Spanned::span);
             return Err(at.error(place, format!("expected 1 to {MAX_NODES} nodes in all")));
         }
+        if let Some(Err(why)) = raw.labels.get(CellName::LABEL).map(|name| name.parse::<CellName>()) {
+            return Err(at.error(raw.group.span(), format!("the label `cell`: {why}")));
+        }
         let start = time_or(at, &raw.start, Duration::ZERO)?;
         let every = raw.every.as_ref().map(|text| time(at, text)).transpose()?;
         let mut set = NodeSet::default();
@@ -74,8 +78,9 @@ impl Nodes {
         Ok(())
     }
 
-    /// Whose addresses each node is given. In a small mesh those of the first node and of the first
-    /// of its group; with circles, those of its circle, which are all that it may know.
+    /// Whose addresses each node is given. In a small mesh those of the first node of each group; where
+    /// there are cells, only the first nodes of groups are given those of other cells. With circles,
+    /// those of its circle, which are all that it may know.
     fn introduce(&mut self, circle: Option<u32>) {
         let all = self.plans.len();
         let width = circle.map_or(all, |width| width as usize).max(1);
@@ -83,8 +88,12 @@ impl Nodes {
             return self.draw_circles(width);
         }
         let firsts: Vec<usize> = self.groups.values().filter_map(|set| set.iter().next()).collect();
+        let cells: Vec<CellName> = self.plans.iter().map(Plan::cell).collect();
         for (number, plan) in self.plans.iter_mut().enumerate() {
-            plan.join = firsts.iter().copied().filter(|first| *first != number).collect();
+            let is_first = firsts.contains(&number);
+            let joins = |first: &usize| is_first || cells.get(*first) == cells.get(number);
+            let others = firsts.iter().copied().filter(|first| *first != number);
+            plan.join = others.filter(joins).collect();
         }
     }
 

@@ -7,10 +7,12 @@
 
 use std::time::Duration;
 
-use wattle_contracts::id::NodeId;
-use wattle_contracts::record::Summary;
+use wattle_contracts::id::{CellName, NodeId};
+use wattle_contracts::record::{CellMember, Summary};
 use wattle_contracts::trust::UnixMillis;
+use wattle_contracts::wire;
 
+use super::ranked;
 use crate::core::time::Time;
 
 /// A summary that says the same is written anew after so long, so that it stays believed.
@@ -21,6 +23,26 @@ pub const GAP: Duration = Duration::from_secs(2);
 
 /// How many bytes of summaries a cell writes in a second, in the long run.
 pub const RATE: usize = 1024;
+
+/// The largest summary that is written, in bytes. Of a cell that has more to say, the nodes that
+/// come last by rank are left out.
+const MAX_BYTES: usize = 128 * 1024;
+
+/// The summary of a cell with these members, by rank, as many as there is room for; and its bytes.
+pub fn draft(cell: &CellName, members: Vec<CellMember>) -> (Summary, usize) {
+    let order = ranked(cell, members.iter().map(|member| member.node));
+    let place = |node| order.iter().position(|other| *other == node);
+    let mut mine = Summary { members };
+    mine.members.sort_by_cached_key(|member| place(member.node));
+    mine.members.truncate(Summary::MAX_MEMBERS);
+    loop {
+        let bytes = wire::encode(&mine).map_or(usize::MAX, |bytes| bytes.len());
+        if bytes <= MAX_BYTES || mine.members.len() <= 1 {
+            return (mine, bytes);
+        }
+        mine.members.truncate(mine.members.len() * 9 / 10);
+    }
+}
 
 /// A node that has just started does not know yet who is there: how long until it says so, where
 /// nobody else has said anything, and where somebody has said more.

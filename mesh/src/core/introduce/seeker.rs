@@ -127,6 +127,12 @@ impl Seeker {
         }
     }
 
+    /// When [`Seeker::tick`] has something to do, as long as the same nodes are away and nothing is
+    /// said.
+    pub fn wake_at(&self) -> Time {
+        self.sought.values().map(|sought| sought.next).min().unwrap_or(Time::NEVER)
+    }
+
     /// `neighbour` says that `node` has asked for this one.
     pub fn wanted(
         &mut self,

@@ -134,6 +134,11 @@ impl Reporter {
         now.since(self.told_at) >= REPORT
     }
 
+    /// Before this, no report is news, if nothing has `moved` but round trips since the last look.
+    pub fn due_at(&self, moved: bool) -> Time {
+        self.told_at.plus(if moved { REPORT } else { REFRESH })
+    }
+
     /// Whether the others are to be told this: soon what is new, and seldom another round trip.
     pub fn is_news(&self, now: Time, report: &Report) -> bool {
         let wait = now.since(self.told_at);
@@ -181,6 +186,7 @@ mod tests {
         assert!(!reporter.is_due(at(499)) && !reporter.is_news(at(499), &direct(1)));
         assert!(reporter.is_due(at(500)) && reporter.is_news(at(500), &direct(1)));
         reporter.told(at(500), direct(1));
+        assert_eq!((reporter.due_at(true), reporter.due_at(false)), (at(1_000), at(30_500)));
         assert!(!reporter.is_news(at(60_000), &direct(1)));
         assert!(
             !reporter.is_news(at(30_499), &direct(2)) && reporter.is_news(at(30_500), &direct(2))

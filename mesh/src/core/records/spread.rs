@@ -26,10 +26,13 @@ pub(super) fn sample(
     count: usize,
     rng: &mut impl Rng,
 ) -> Vec<NodeId> {
-    let others: Vec<NodeId> = peers.iter().copied().filter(|peer| Some(*peer) != except).collect();
-    index::sample(rng, others.len(), count.min(others.len()))
+    let except = except.filter(|peer| peers.contains(peer));
+    let place = except.map(|except| peers.range(..except).count());
+    let others = peers.len() - usize::from(place.is_some());
+    index::sample(rng, others, count.min(others))
         .into_iter()
-        .filter_map(|at| others.get(at).copied())
+        .map(|at| if place.is_some_and(|place| place <= at) { at + 1 } else { at })
+        .filter_map(|at| peers.iter().nth(at).copied())
         .collect()
 }
 

@@ -108,6 +108,9 @@ impl Records {
         let governs = self.learn(&record);
         // It was checked just now to be near enough.
         let _ = self.clock.observe(wall, record.version.at);
+        if record.version.writer != self.me {
+            self.clock.hear(record.version.at);
+        }
         self.wanted.remove(&id);
         out.push(Output::Persist(Write::Current(record)));
         out.push(Output::Changed { key, previous });

@@ -1,4 +1,5 @@
 mod cells;
+mod clocks;
 mod heal;
 mod history;
 mod neighbours;

@@ -9,10 +9,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use wattle_contracts::id::{CellName, NodeId};
 use wattle_contracts::record::{CellMember, Record, RecordBody, RecordKey, Summary};
 use wattle_contracts::trust::UnixMillis;
-use wattle_contracts::wire;
 
 use super::Driver;
-use crate::core::cells::author::{Author, Current};
+use crate::core::cells::author::{Author, Current, draft};
 use crate::core::cells::{Cells, Config, Plan, ranked};
 use crate::core::redial::{Source, Target};
 use crate::core::time::Time;
@@ -23,10 +22,6 @@ use crate::net::view::{FoundBy, NodeView, Standing, View};
 
 /// Between two looks at the cells, where nothing in particular has happened.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The largest summary that is written, in bytes. Of a cell that has more to say, the nodes that
-/// come last by rank are left out.
-const MAX_SUMMARY: usize = 128 * 1024;
 
 /// What this node knows of other cells, and does about them.
 #[derive(Debug)]
@@ -283,18 +278,7 @@ impl Driver {
         }
         let own_addresses = self.reachable_at();
         let cell = self.abroad.cells.cell().clone();
-        let mut mine = self.census.summary(&own_addresses);
-        let order = ranked(&cell, mine.members.iter().map(|member| member.node));
-        let place = |node| order.iter().position(|other| *other == node);
-        mine.members.sort_by_cached_key(|member| place(member.node));
-        mine.members.truncate(Summary::MAX_MEMBERS);
-        let bytes = loop {
-            let bytes = wire::encode(&mine).map_or(usize::MAX, |bytes| bytes.len());
-            if bytes <= MAX_SUMMARY || mine.members.len() <= 1 {
-                break bytes;
-            }
-            mine.members.truncate(mine.members.len() * 9 / 10);
-        };
+        let (mine, bytes) = draft(&cell, self.census.members_of_cell(&own_addresses));
         let current = self.abroad.own.as_ref().and_then(|record| match &record.body {
             RecordBody::Cell(summary) => {
                 let at = UnixMillis(record.version.at.millis);

@@ -8,7 +8,7 @@ use libp2p::Multiaddr;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 
-use wattle_contracts::record::{CellMember, Summary};
+use wattle_contracts::record::CellMember;
 
 use super::cells::told;
 use super::dialling::Dialling;
@@ -119,7 +119,7 @@ impl Census {
     }
 
     /// What there is to say of this node's cell.
-    pub(super) fn summary(&self, own_addresses: &[Multiaddr]) -> Summary {
+    pub(super) fn members_of_cell(&self, own_addresses: &[Multiaddr]) -> Vec<CellMember> {
         let is_there = |node: &&Node| {
             let standing = node.standing();
             matches!(standing, Standing::Alive | Standing::Suspect) && self.met.is_near(node.id())
@@ -137,7 +137,7 @@ impl Census {
                 serves: runs.map(|runs| runs.components).unwrap_or_default(),
             }
         };
-        Summary { members: self.membership.nodes().filter(is_there).map(member).collect() }
+        self.membership.nodes().filter(is_there).map(member).collect()
     }
 
     /// The nodes to keep an eye on: those of this cell, and those with a connection.

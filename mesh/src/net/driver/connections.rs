@@ -11,19 +11,12 @@ use tokio::sync::{Semaphore, mpsc};
 use wattle_contracts::control::Control;
 use wattle_contracts::id::NodeId;
 
-use crate::core::redial::{Connection, which_connection_to_keep};
+use crate::core::redial::{Connection, by_preference, superfluous};
 use crate::core::time::Time;
 use crate::net::calls::{Ended as CallsEnded, Link};
 use crate::net::control::Ended as ControlEnded;
 use crate::net::discovery::canonical;
 use crate::net::peers::Peer;
-
-/// A superfluous connection on which calls are still under way is closed after so long at last.
-const FINISH: Duration = Duration::from_secs(30);
-
-/// Between the decision which connection stays and the closing of the others: the peer decides
-/// the same, but a moment later.
-const SETTLED: Duration = Duration::from_secs(1);
 
 /// A peer that said goodbye has sent its last answers; they may take so long to arrive.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -143,16 +136,10 @@ impl Connections {
         counts.into_iter().filter(|(_, count)| *count > 1).map(|(node, _)| node).collect()
     }
 
-    /// The connection to use for what is new: until it is settled which one stays, the newest,
-    /// because that one has just proven that it works.
+    /// The connection to use for what is new.
     pub(super) fn best(&self, node: NodeId, now: Time, grace: Duration) -> Option<Peer> {
-        let keep = self.settled(node, now, grace).map(|(keep, _)| keep);
-        let kept = keep.and_then(|keep| self.get(keep)).and_then(Standing::usable);
-        kept.or_else(|| {
-            let mut all: Vec<_> = self.of(node).collect();
-            all.sort_by_key(|(id, connection)| (connection.since, *id));
-            all.into_iter().rev().find_map(|(_, connection)| connection.usable())
-        })
+        let all = by_preference(&self.candidates(node), now, grace);
+        all.into_iter().find_map(|id| self.get(id)?.usable())
     }
 
     /// The connection on which streams are opened.
@@ -169,13 +156,8 @@ impl Connections {
         };
         let mut due: Vec<_> = self.standing.iter().filter(is_over).map(|(id, _)| *id).collect();
         for node in self.with_several() {
-            let Some((keep, since)) = self.settled(node, now, grace) else { continue };
-            for (id, connection) in self.of(node).filter(|(id, _)| *id != keep) {
-                let idle = connection.is_idle();
-                if now >= since.plus(FINISH) || (idle && now >= since.plus(SETTLED)) {
-                    due.push(id);
-                }
-            }
+            let is_idle = |id| self.get(id).is_none_or(Standing::is_idle);
+            due.extend(superfluous(&self.candidates(node), now, grace, is_idle));
         }
         due
     }
@@ -217,23 +199,14 @@ impl Connections {
         self.standing.iter().filter(of_node).map(|(id, connection)| (*id, connection))
     }
 
-    /// Which connection to a node stays and since when that is settled, once the newest is old
-    /// enough to know.
-    fn settled(&self, node: NodeId, now: Time, grace: Duration) -> Option<(ConnectionId, Time)> {
-        let newest = self.of(node).map(|(_, connection)| connection.since).max()?;
-        let since = newest.plus(grace);
-        if now < since {
-            return None;
-        }
-        let all: Vec<Connection<ConnectionId>> = self
-            .of(node)
-            .map(|(id, connection)| Connection {
-                id,
-                dialler: connection.dialler,
-                since: connection.since,
-                answers: connection.heard >= newest,
-            })
-            .collect();
-        which_connection_to_keep(&all).map(|keep| (keep, since))
+    /// The connections to a node, for the decision which one stays.
+    fn candidates(&self, node: NodeId) -> Vec<Connection<ConnectionId>> {
+        let candidate = |(id, one): (ConnectionId, &Standing)| Connection {
+            id,
+            dialler: one.dialler,
+            since: one.since,
+            heard: one.heard,
+        };
+        self.of(node).map(candidate).collect()
     }
 }

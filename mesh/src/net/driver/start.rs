@@ -79,7 +79,7 @@ pub(in crate::net) async fn start(
     let host = host_files(&config)?;
     let roster = Arc::new(Roster::new(&config));
     let remembered = config.data.as_deref().map(|data| PeersFile::new(data, config.limits.nodes));
-    let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock));
+    let speaker = Arc::new(Speaker::new(config.key.clone(), config.clock, config.data.as_deref()));
 
     let (gossip_in, gossip_inbox) = mpsc::channel(GOSSIP_QUEUE);
     let (says, said_here) = mpsc::channel(QUEUE);
