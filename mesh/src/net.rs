@@ -20,7 +20,7 @@ mod discovery;
 mod doorman;
 mod driver;
 mod error;
-mod gossip;
+pub mod gossip;
 mod mesh;
 mod messages;
 mod metrics;

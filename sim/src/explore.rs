@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::swarm::swarm;
+use crate::machine::Fidelity;
 use crate::run::{Options, Outcome, run};
 use crate::scenario::{Fault, Scenario};
 
@@ -75,7 +76,8 @@ fn attempt(
     faults: Vec<Fault>,
     stop_early: bool,
 ) -> Outcome {
-    let options = Options { seed: Some(seed), faults, broken: plan.broken, stop_early };
+    let (broken, fidelity) = (plan.broken, Fidelity::Pipes);
+    let options = Options { seed: Some(seed), faults, broken, fidelity, stop_early };
     run(scenario, &options, |_| {})
 }
 

@@ -14,6 +14,7 @@ mod hostile;
 pub mod nodes;
 mod pipes;
 mod slots;
+mod quic;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +35,9 @@ use self::fabric::{Fabric, Quality};
 use self::happening::{Happened, Happening};
 use self::pipes::{Pipe, Side};
 use self::slots::Slots;
-use crate::machine::{Calling, Cx, Effect, Identity, Machine, Payload, Settings, Then, Wake};
+use crate::machine::{
+    Calling, Cx, Effect, Fidelity, Identity, Machine, Payload, Settings, Then, Wake,
+};
 use crate::mutant::Mutant;
 use crate::queue::Queue;
 use crate::rng::Seeded;
@@ -72,6 +75,8 @@ pub struct Lattice {
     numbers: BTreeMap<NodeId, usize>,
     by_address: BTreeMap<String, usize>,
     pipes: Slots<Pipe>,
+    /// The connections, where they are real ones and not pipes.
+    quic: Option<quic::Net>,
     next_pipe: u64,
     /// When which node last dialled which together with it: what opens a NAT.
     knocks: BTreeMap<(usize, usize), Time>,
@@ -140,6 +145,7 @@ enum Event {
     Beat { pipe: u64 },
     Idle { pipe: u64, side: Side },
     Closed { pipe: u64, side: Side },
+    Quic(quic::Due),
     Established { from: (usize, u64), to: (usize, u64), target: Target },
 }
 
@@ -190,6 +196,8 @@ impl Lattice {
                 bytes: 0,
             }
         };
+        let quic = (settings.fidelity == Fidelity::Quic)
+            .then(|| quic::Net::new(keys.iter().map(|key| &**key), &settings.timing));
         Self {
             now: Time::ZERO,
             rng: Seeded::new(seed),
@@ -199,6 +207,7 @@ impl Lattice {
             numbers: ids.iter().enumerate().map(|(number, id)| (*id, number)).collect(),
             by_address: ids.iter().enumerate().map(|(n, id)| (address(*id), n)).collect(),
             pipes: Slots::default(),
+            quic,
             next_pipe: 0,
             knocks: BTreeMap::new(),
             next_call: 0,
@@ -272,6 +281,7 @@ impl Lattice {
             Event::Beat { pipe } => self.beat(pipe),
             Event::Idle { pipe, side } => self.idle(pipe, side),
             Event::Closed { pipe, side } => self.close_side(pipe, side),
+            Event::Quic(due) => self.quic_due(due),
             Event::Established { from, to, target } => self.established(from, to, &target),
         }
     }

@@ -27,7 +27,7 @@ pub mod trace;
 pub mod world;
 
 pub use lattice::Lattice;
-pub use machine::{Behaviour, Settings};
+pub use machine::{Behaviour, Fidelity, GossipBy, Settings};
 pub use run::{Options, Outcome, run};
 pub use scenario::Scenario;
 pub use world::World;

@@ -8,6 +8,7 @@
 mod abroad;
 mod calls;
 mod census;
+mod chat;
 mod frame;
 mod gossip;
 mod introducing;
@@ -50,6 +51,10 @@ pub struct Settings {
     pub timing: Timing,
     /// Whether nodes gossip. Without it each knows only of those it has a connection to.
     pub gossip: bool,
+    /// By whose code they do.
+    pub gossip_by: GossipBy,
+    /// What connections are.
+    pub fidelity: Fidelity,
     /// What a node keeps of records.
     pub records: records::Limits,
     /// What a node keeps of messages.
@@ -67,6 +72,8 @@ impl Default for Settings {
         Self {
             timing: Timing::default(),
             gossip: true,
+            gossip_by: GossipBy::Chitchat,
+            fidelity: Fidelity::Pipes,
             records: records::Limits::default(),
             outbox: outbox::Config::default(),
             start: Duration::from_millis(500),
@@ -74,6 +81,25 @@ impl Default for Settings {
             broken: None,
         }
     }
+}
+
+/// What carries the facts of nodes about themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GossipBy {
+    /// The code that ships.
+    Chitchat,
+    /// A stand-in that exchanges in the same way, for hundreds of nodes.
+    StandIn,
+}
+
+/// What the connections between nodes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fidelity {
+    /// Pipes with the timing of QUIC.
+    #[default]
+    Pipes,
+    /// Real QUIC over datagrams.
+    Quic,
 }
 
 /// How a component behaves.
@@ -175,6 +201,8 @@ pub(crate) struct Machine {
     abroad: abroad::Abroad,
     introducing: introducing::Introducing,
     gossip: gossip::State,
+    /// chitchat, where it and not the stand-in carries the gossip.
+    chat: Option<chat::Chat>,
     plane: plane::Plane,
     table: table::Table,
     share: share::Share,
@@ -224,6 +252,8 @@ impl Machine {
                 UnixMillis(cx.wall.0.max(kept.said())),
                 settings.timing.gossip,
             ),
+            chat: (settings.gossip && settings.gossip_by == GossipBy::Chitchat)
+                .then(|| chat::Chat::new(id)),
             plane: plane::Plane::default(),
             table: table::Table::default(),
             share: share::Share::default(),
@@ -239,7 +269,9 @@ impl Machine {
         machine.first_hints(kept, hints, cx);
         machine.say_about(cx);
         cx.wake(first, Wake::Tick(0));
-        if machine.settings.gossip {
+        if machine.chat.is_some() {
+            machine.chat_begins(cx);
+        } else if machine.settings.gossip {
             let round = machine.settings.timing.gossip;
             let first = cx.now.plus(spread(round, cx.rng));
             cx.wake(first, Wake::Gossip);
@@ -259,6 +291,7 @@ impl Machine {
             Wake::Tick(_) => return,
             Wake::Plane => self.plane_due(cx),
             Wake::Reload => cx.out.push(Effect::Reload),
+            Wake::Gossip if self.chat.is_some() => self.chat_due(cx),
             Wake::Gossip => {
                 self.gossip_round(cx);
                 cx.wake(cx.now.plus(self.settings.timing.gossip), Wake::Gossip);
@@ -282,11 +315,12 @@ impl Machine {
             Payload::Control(Control::Records(message)) => self.records_from(from, message, cx),
             Payload::Control(Control::Probe(probe)) => self.on_probe(from, probe, cx),
             // Of other cells there are summaries, and no gossip goes on between them.
-            Payload::Control(Control::Peers(_)) | Payload::Gossip(_) if !self.is_near(from) => {}
+            Payload::Control(Control::Peers(_) | Control::Gossip(_)) | Payload::Gossip(_)
+                if !self.is_near(from) => {}
             Payload::Control(Control::Peers(hints)) => self.on_hints(hints, cx),
             Payload::Control(Control::Introduce(said)) => self.on_introduce(from, said, cx),
             Payload::Control(Control::Goodbye(fact)) => self.on_goodbye(from, *fact, cx),
-            // Carried by the stand-in for it.
+            Payload::Control(Control::Gossip(message)) => self.on_chat(from, message, cx),
             Payload::Control(_) => {}
             Payload::Gossip(message) => self.on_gossip(from, &message, cx),
             Payload::Call(frame) => self.on_frame(from, connection, *frame, cx),

@@ -16,7 +16,7 @@ use self::timeline::{Act, Timeline};
 use self::weather::Weather;
 use crate::lattice::Lattice;
 use crate::lattice::happening::Happening;
-use crate::machine::Settings;
+use crate::machine::{Fidelity, Settings};
 use crate::mutant::Mutant;
 use crate::oracle::{Jury, Scene, Verdict};
 use crate::scenario::{Fault, Scenario};
@@ -33,6 +33,8 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// A rule that is broken on purpose.
     pub broken: Option<Mutant>,
+    /// What the connections between nodes are.
+    pub fidelity: Fidelity,
     /// Whether to end with the first breach.
     pub stop_early: bool,
 }
@@ -159,6 +161,8 @@ impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, seed: u64, options: &Options) -> Self {
         let mut settings = Settings {
             gossip: scenario.gossip,
+            gossip_by: scenario.gossip_by,
+            fidelity: options.fidelity,
             behaviours: scenario.behaviours.clone(),
             broken: options.broken,
             ..Settings::default()
@@ -170,6 +174,7 @@ impl<'a> Run<'a> {
             &mut timing.ping,
             &mut timing.peers,
             &mut timing.idle_timeout,
+            &mut timing.keep_alive,
             &mut timing.settle,
         ] {
             *interval *= scenario.pace;

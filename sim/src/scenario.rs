@@ -21,7 +21,7 @@ pub use self::fault::{Fault, FaultKind};
 use crate::lattice::fabric::{Link, Quality};
 use crate::lattice::nodes::NodeSet;
 use crate::lattice::{CallPlan, Plan};
-use crate::machine::Behaviour;
+use crate::machine::{Behaviour, GossipBy};
 
 /// Gives the name and the text of a file that a scenario names, or says why it can't be read.
 pub type Read<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
@@ -41,6 +41,8 @@ pub struct Scenario {
     pub pace: u32,
     /// Whether nodes gossip.
     pub gossip: bool,
+    /// By whose code they do.
+    pub gossip_by: GossipBy,
     /// The nodes.
     pub nodes: Vec<Plan>,
     /// When each starts.

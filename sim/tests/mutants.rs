@@ -99,7 +99,7 @@ for = "10s"
 crash = "west/0"
 
 [expect]
-bytes = "30kB/s"
+bytes = "60kB/s"
 "#;
 
 /// The library's shop, with the web front in the west and prices in the east: calls must travel.

@@ -3,25 +3,26 @@
 //! chitchat brings the statements everywhere in the node's cell and notices who has fallen silent. It is not
 //! trusted: every statement is signed by the node that makes it, and what arrives is checked
 //! before chitchat sees it, because an unknown id in a digest creates state there.
+//!
+//! What of it knows neither sockets nor tasks is public: the simulator runs chitchat with the
+//! same settings, behind the same check, and reads it in the same way.
 
 mod check;
 mod reader;
 mod said;
 mod transport;
+mod words;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
-use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig};
+use chitchat::ChitchatHandle;
 use tokio::sync::mpsc;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::wire;
 
 use super::cells::Met;
 use super::config::{MeshConfig, WallClock};
@@ -30,23 +31,11 @@ use super::metrics::Metrics;
 use super::peers::Peers;
 use super::statement::Topic;
 use crate::core::membership::sequence::Sequence;
-use check::Gate;
-use reader::{News, Reader};
+pub use check::Gate;
+pub use reader::{News, Reader};
 use said::SaidFile;
 use transport::Carrier;
-pub(super) use transport::synthetic;
-
-/// The longest fact, as text. chitchat's own limit for a value is 64 KiB, for a message too.
-const MAX_FACT: usize = 24 * 1024;
-
-/// Samples of the failure detector per node. Its default of 1,000 costs 8 KB each.
-const SAMPLES: usize = 50;
-
-/// Silence of so many times the usual interval is taken for death.
-const PHI: f64 = 8.0;
-
-/// A dead node is kept in the digest for half of this. Our own memory of it is longer.
-const DEAD_GRACE: Duration = Duration::from_secs(4 * 60);
+pub use words::{chitchat_config, node_of, synthetic, text_of};
 
 /// What a node wants to be known of itself.
 #[derive(Debug)]
@@ -102,8 +91,8 @@ impl Speaker {
         };
         let fact =
             Fact::sign(&self.key, topic.name(), sequence, statement).map_err(|_| usize::MAX)?;
-        let text = BASE64.encode(wire::encode(&fact).map_err(|_| usize::MAX)?);
-        if text.len() > MAX_FACT { Err(text.len()) } else { Ok(Said { topic, fact, text }) }
+        let text = text_of(&fact)?;
+        Ok(Said { topic, fact, text })
     }
 }
 
@@ -168,25 +157,7 @@ impl Gossip {
 
     /// Starts chitchat.
     pub(super) async fn start(&self) -> Result<ChitchatHandle, MeshError> {
-        let address = synthetic(self.node);
-        let config = ChitchatConfig {
-            // A node that comes back is a new one for chitchat, and must say so.
-            chitchat_id: ChitchatId::new(self.node.to_string(), self.clock.now().0, address),
-            cluster_id: self.mesh.clone(),
-            gossip_interval: self.interval,
-            listen_addr: address,
-            seed_nodes: Vec::new(),
-            failure_detector_config: FailureDetectorConfig::new(
-                PHI,
-                SAMPLES,
-                self.interval * 20,
-                self.interval * 2,
-                DEAD_GRACE,
-            ),
-            marked_for_deletion_grace_period: DEAD_GRACE,
-            catchup_callback: None,
-            extra_liveness_predicate: None,
-        };
+        let config = chitchat_config(self.node, &self.mesh, self.clock.now(), self.interval);
         let own = self.own.iter().map(|(topic, text)| (topic.name().to_owned(), text.clone()));
         chitchat::spawn_chitchat(config, own.collect(), &self.carrier)
             .await
@@ -246,27 +217,11 @@ impl Gossip {
 
     /// Tells the driver what is new. An error when it is gone.
     async fn pass_on(&self, news: Option<News>) -> Result<(), ()> {
-        let Some(News { live, dead, texts }) = news else { return Ok(()) };
-        let mut facts = Vec::with_capacity(texts.len());
-        for (node, topic, text) in texts {
-            match parse(node, topic, &text) {
-                Some(fact) => facts.push(fact),
-                None => {
-                    self.metrics.facts_refused.one();
-                    tracing::debug!(%node, topic = topic.name(), "a fact that can't be read");
-                }
-            }
+        let Some(News { live, dead, facts, refused }) = news else { return Ok(()) };
+        for (node, topic) in refused {
+            self.metrics.facts_refused.one();
+            tracing::debug!(%node, topic, "a fact that can't be read");
         }
         self.heard.send(Heard { live, dead, facts }).await.map_err(|_| ())
     }
-}
-
-/// The fact in a text, if it is one of this node on this topic. Its signature is checked by
-/// whoever keeps it.
-fn parse(node: NodeId, topic: Topic, text: &str) -> Option<Fact> {
-    if text.len() > MAX_FACT {
-        return None;
-    }
-    let fact: Fact = wire::decode(&BASE64.decode(text).ok()?).ok()?;
-    (fact.node == node && fact.topic == topic.name()).then_some(fact)
 }

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use wattle_sim::explore::{self, Found};
 use wattle_sim::scenario::Fault;
-use wattle_sim::{Options, Outcome, Scenario, report};
+use wattle_sim::{Fidelity, Options, Outcome, Scenario, report};
 
 use super::output::{print, print_json, table};
 
@@ -36,12 +36,22 @@ pub(super) struct Run {
     /// Of these only some, counted from 1: what `explore` has found to matter.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "swarm")]
     keep: Option<Vec<usize>>,
+    /// What connections are: `pipes` with the timing of QUIC, or real `quic` connections over
+    /// made-up datagrams, which takes longer.
+    #[arg(long, value_enum, default_value = "pipes")]
+    fidelity: Connections,
     /// Write a page about the run that a browser shows.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Connections {
+    Pipes,
+    Quic,
 }
 
 #[derive(Args)]
@@ -77,10 +87,19 @@ struct Explored<'a> {
 impl SimVerb {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self {
-            SimVerb::Run(run) => run.run(),
-            SimVerb::Explore(explore) => explore.run(),
+            SimVerb::Run(run) => apart(|| run.run()),
+            SimVerb::Explore(explore) => apart(|| explore.run()),
         }
     }
+}
+
+/// Does it on a thread of its own: a simulated node's gossip has a runtime with a clock of its own,
+/// and none can be run inside of another.
+fn apart<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(act).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 impl Run {
@@ -93,7 +112,11 @@ impl Run {
         };
         let bar = bar(scenario.run.as_secs(), "{wide_bar} {percent} % of the virtual time")?;
         let begun = Instant::now();
-        let options = Options { seed: Some(seed), faults, ..Options::default() };
+        let fidelity = match self.fidelity {
+            Connections::Pipes => Fidelity::Pipes,
+            Connections::Quic => Fidelity::Quic,
+        };
+        let options = Options { seed: Some(seed), faults, fidelity, ..Options::default() };
         let outcome = wattle_sim::run(&scenario, &options, |at| bar.set_position(at.as_secs()));
         bar.finish_and_clear();
         let took = begun.elapsed();

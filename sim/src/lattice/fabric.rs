@@ -93,6 +93,9 @@ pub struct Fabric {
 /// More than so many times in a row nothing is lost: the connection breaks first.
 const MOST_LOSSES: u32 = 12;
 
+/// Before a narrow link, datagrams wait so long at most; then they are dropped.
+const MOST_WAITING: Duration = Duration::from_millis(500);
+
 impl Fabric {
     /// A network in which all links are so.
     pub fn new(usual: Quality) -> Self {
@@ -147,6 +150,37 @@ impl Fabric {
         (!lost).then(|| quality.delay(rng))
     }
 
+    /// What becomes of a datagram of `bytes`; nothing if it is lost, or if too much waits before a
+    /// narrow link.
+    pub fn datagram(
+        &mut self,
+        now: Time,
+        (from, to): (usize, usize),
+        bytes: usize,
+        rng: &mut impl Rng,
+    ) -> Option<Transit> {
+        if !self.passes(from, to) {
+            return None;
+        }
+        let rule = self.rules.iter_mut().rev().find_map(|rule| {
+            let direction = rule.direction(from, to)?;
+            Some((rule, direction))
+        });
+        let (quality, queued) = match rule {
+            Some((rule, direction)) if rule.waits(now, direction) > MOST_WAITING => {
+                (rule.link.quality, None)
+            }
+            Some((rule, direction)) => (rule.link.quality, Some(rule.queue(now, direction, bytes))),
+            None => (self.usual, Some(self.usual.serialize(bytes))),
+        };
+        let takes = quality.delay(rng).saturating_add(queued?);
+        let is_lost = draw(quality.loss_ppm, rng);
+        let in_order = !draw(quality.reorder_ppm, rng);
+        let twice = draw(quality.duplicate_ppm, rng);
+        let again = twice.then(|| takes.saturating_add(quality.delay(rng)));
+        (!is_lost).then_some(Transit { takes, in_order, again })
+    }
+
     /// How long a message of `bytes` takes, with what is lost of it sent again. Cuts aside.
     pub fn transit(
         &mut self,
@@ -180,6 +214,11 @@ impl Fabric {
 }
 
 impl Rule {
+    /// How long something would wait before it is sent.
+    fn waits(&self, now: Time, direction: usize) -> Duration {
+        self.busy.get(direction).map_or(Duration::ZERO, |busy| busy.since(now))
+    }
+
     fn direction(&self, from: usize, to: usize) -> Option<usize> {
         let Link { one, other, .. } = &self.link;
         match () {

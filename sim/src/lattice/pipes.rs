@@ -103,6 +103,9 @@ impl Pipe {
 impl Lattice {
     pub(super) fn dial(&mut self, from: usize, target: Target, addresses: &[String]) {
         self.traffic.dials += HANDSHAKE_PACKETS;
+        if self.quic.is_some() {
+            return self.quic_dial(from, target, addresses);
+        }
         let number = match &target {
             Target::Node(node) => self.number_of(*node),
             Target::Address(text) => self.by_address.get(text).copied(),
@@ -189,6 +192,9 @@ impl Lattice {
 
     /// Puts a message on its way.
     pub(super) fn send(&mut self, number: usize, id: u64, payload: Payload) {
+        if self.quic.is_some() {
+            return self.quic_send(number, id, payload);
+        }
         let bytes = self.account(number, id, &payload);
         let Self { pipes, fabric, rng, now, queue, nodes, .. } = self;
         let Some(pipe) = pipes.get_mut(&id) else { return };
@@ -341,6 +347,9 @@ impl Lattice {
 
     /// A node closes a connection, and says so to the other side.
     pub(super) fn close(&mut self, number: usize, id: u64) {
+        if self.quic.is_some() {
+            return self.quic_close(number, id);
+        }
         let Some(pipe) = self.pipes.get(&id) else { return };
         let Some(side) = pipe.side_of(number) else { return };
         let (from, to) = pipe.way(side);
@@ -366,6 +375,9 @@ impl Lattice {
 
     /// The connections of a node that is down, or goes down.
     pub(super) fn pipes_of(&self, number: usize) -> Vec<u64> {
+        if self.quic.is_some() {
+            return self.quic_up(number);
+        }
         let of = |pipe: &Pipe| pipe.side_of(number).is_some_and(|side| pipe.end(side).is_open);
         self.pipes.iter().filter(|(_, pipe)| of(pipe)).map(|(id, _)| id).collect()
     }
@@ -382,7 +394,7 @@ impl Lattice {
     }
 
     /// Counts and traces what is sent.
-    fn account(&mut self, number: usize, pipe: u64, payload: &Payload) -> usize {
+    pub(super) fn account(&mut self, number: usize, pipe: u64, payload: &Payload) -> usize {
         use wattle_contracts::control::Control;
         let encoded = payload.bytes();
         self.trace.note_message(self.now, pipe, number, &encoded);
@@ -393,7 +405,7 @@ impl Lattice {
         traffic.record_messages += u64::from(is_record);
         let kind = match payload {
             Payload::Control(Control::Records(_)) => &mut traffic.records,
-            Payload::Gossip(_) => &mut traffic.gossip,
+            Payload::Gossip(_) | Payload::Control(Control::Gossip(_)) => &mut traffic.gossip,
             Payload::Call(_) => &mut traffic.calls,
             Payload::Control(_) => &mut traffic.other,
         };

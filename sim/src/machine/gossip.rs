@@ -1,7 +1,6 @@
-//! What carries the facts of nodes about themselves, in the place of chitchat.
+//! What carries the facts of nodes about themselves where chitchat would be too slow.
 //!
-//! A stand-in, not chitchat's own code, and so the one part of a simulated node that does not
-//! ship. It exchanges as chitchat does (a digest, what is newer, what is newer the other way: van
+//! A stand-in, not chitchat's own code, which [`super::chat`] runs. It exchanges as chitchat does (a digest, what is newer, what is newer the other way: van
 //! Renesse, Dumitriu, Gough, Thomas, "Efficient reconciliation and flow control for anti-entropy
 //! protocols", 2008), with [`PEERS`] peers a round, and its failure detector has chitchat's rule
 //! and the parameters of a real node: silence of eight times the usual interval is taken for
@@ -173,6 +172,9 @@ impl Known {
 impl Machine {
     /// Something that this node says of itself goes out with the next round.
     pub(super) fn gossip_fact(&mut self, fact: Fact) {
+        if self.chat.is_some() {
+            return self.chat_fact(&fact);
+        }
         if let Some(own) = self.gossip.known.get_mut(&self.me) {
             own.beat.facts += 1;
             own.facts.insert(fact.topic.clone(), (own.beat.facts, Arc::new(fact)));
@@ -201,6 +203,9 @@ impl Machine {
 
     /// A connection to this peer stands: gossip with it at once.
     pub(super) fn greet(&mut self, peer: NodeId, cx: &mut Cx<'_>) {
+        if self.chat.is_some() {
+            return self.chat_greet(peer, cx);
+        }
         if self.settings.gossip {
             let digest = Arc::new(Gossip::Digest(self.gossip.digest()));
             self.send_gossip(peer, digest, cx);

@@ -11,18 +11,23 @@ use wattle_contracts::record::App;
 
 use super::nodes::Nodes;
 use super::quantity::{rate, share, size, time, time_or};
-use super::raw::{RawApp, RawCall, RawEdit, RawExpect, RawPublish, RawQuality, RawScenario};
+use super::raw::{
+    RawApp, RawCall, RawEdit, RawExpect, RawGossip, RawPublish, RawQuality, RawScenario,
+};
 use super::{Declared, Expect, Load, LoadKind, Read, Scenario, ScenarioError, app, fault};
 use crate::lattice::CallPlan;
 use crate::lattice::fabric::{Link, Quality};
 use crate::lattice::nodes::NodeSet;
-use crate::machine::Behaviour;
+use crate::machine::{Behaviour, GossipBy};
 use crate::oracle;
 
 type Written = Spanned<String>;
 
 /// An app is declared so long after the start, if nothing else is said: nodes know each other then.
 const DECLARED_AT: Duration = Duration::from_secs(10);
+/// Above so many nodes, a stand-in gossips in chitchat's place if nothing else is said: what
+/// chitchat sends and reckons grows with the square of the nodes.
+const CHITCHAT_NODES: usize = 100;
 /// Load begins so long after the start.
 const LOAD_FROM: Duration = Duration::from_secs(20);
 
@@ -81,7 +86,12 @@ pub(super) fn scenario(file: &str, text: &str, read: &Read<'_>) -> Result<Scenar
         run,
         seed: raw.seed.unwrap_or(1),
         pace: pace.map_or(1, |pace| *pace.get_ref()),
-        gossip: raw.mesh.gossip.unwrap_or(circle.is_none()),
+        gossip: raw.mesh.gossip.map_or(circle.is_none(), |gossip| gossip != RawGossip::Off),
+        gossip_by: match raw.mesh.gossip {
+            Some(RawGossip::StandIn) => GossipBy::StandIn,
+            None if nodes.plans.len() > CHITCHAT_NODES => GossipBy::StandIn,
+            _ => GossipBy::Chitchat,
+        },
         nodes: nodes.plans,
         starts: nodes.starts,
         groups: nodes.groups,

@@ -41,10 +41,19 @@ pub(super) struct RawScenario {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawMesh {
     pub(super) pace: Option<Spanned<u32>>,
-    pub(super) gossip: Option<bool>,
+    pub(super) gossip: Option<RawGossip>,
     pub(super) circle: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) links: RawQuality,
+}
+
+/// By what nodes gossip, if they do.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawGossip {
+    Off,
+    Chitchat,
+    StandIn,
 }
 
 #[derive(Deserialize, Default, Clone)]

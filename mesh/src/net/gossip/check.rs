@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use chitchat::{ChitchatId, Deserializable as _};
 use wattle_contracts::id::NodeId;
 
-use super::synthetic;
+use super::words::synthetic;
 
 /// The longest message, in bytes: chitchat's own limit is that of a UDP datagram.
 const MAX_MESSAGE: usize = 65_507;
@@ -42,7 +42,7 @@ const UNCOMPRESSED: u8 = 2;
 
 /// Decides which messages chitchat gets to see.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub struct Gate {
     own: NodeId,
     limit: usize,
     /// Ids that chitchat knows. Refreshed from chitchat itself.
@@ -50,17 +50,18 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(own: NodeId, limit: usize) -> Self {
+    /// A gate of the node `own`, which lets in at most `limit` ids.
+    pub fn new(own: NodeId, limit: usize) -> Self {
         Self { own, limit: limit.min(MAX_IDS), known: Mutex::default() }
     }
 
     /// What chitchat knows by now.
-    pub(super) fn refresh(&self, known: impl Iterator<Item = ChitchatId>) {
+    pub fn refresh(&self, known: impl Iterator<Item = ChitchatId>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known.collect();
     }
 
     /// Whether chitchat may see this message; else, why not.
-    pub(super) fn check(&self, message: &[u8]) -> Result<(), String> {
+    pub fn check(&self, message: &[u8]) -> Result<(), String> {
         if message.len() > MAX_MESSAGE {
             return Err(format!("{} bytes are more than a message has", message.len()));
         }

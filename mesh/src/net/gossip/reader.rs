@@ -3,25 +3,29 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chitchat::{Chitchat, ChitchatId, Version};
+use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 
 use super::check::Gate;
-use super::synthetic;
+use super::words::{node_of, parse};
 use crate::net::statement::Topic;
 
 /// What has changed.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub struct News {
     /// Nodes whose heartbeat moves.
-    pub(super) live: BTreeSet<NodeId>,
+    pub live: BTreeSet<NodeId>,
     /// Nodes whose heartbeat has stopped.
-    pub(super) dead: BTreeSet<NodeId>,
-    /// Changed values.
-    pub(super) texts: Vec<(NodeId, Topic, String)>,
+    pub dead: BTreeSet<NodeId>,
+    /// What nodes said anew. The signatures are not checked yet.
+    pub facts: Vec<Fact>,
+    /// Whose values can't be read, or are not its own; with the topic.
+    pub refused: Vec<(NodeId, &'static str)>,
 }
 
+/// What was read so far.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub struct Reader {
     seen: HashMap<ChitchatId, Version>,
     live: BTreeSet<NodeId>,
     dead: BTreeSet<NodeId>,
@@ -29,10 +33,10 @@ pub(super) struct Reader {
 
 impl Reader {
     /// What is new; `None` where nothing is.
-    pub(super) fn read(&mut self, chitchat: &Chitchat, gate: &Gate) -> Option<News> {
+    pub fn read(&mut self, chitchat: &Chitchat, gate: &Gate) -> Option<News> {
         let own = chitchat.self_chitchat_id();
         let states = chitchat.node_states();
-        let mut texts = Vec::new();
+        let (mut facts, mut refused) = (Vec::new(), Vec::new());
         for (id, state) in states.iter().filter(|(id, _)| *id != own) {
             let version = state.max_version();
             if self.seen.get(id) == Some(&version) {
@@ -41,8 +45,12 @@ impl Reader {
             self.seen.insert(id.clone(), version);
             let Some(node) = node_of(id) else { continue };
             for topic in Topic::GOSSIPED {
-                let text = state.get(topic.name());
-                texts.extend(text.map(|text| (node, topic, text.to_owned())));
+                let topic = topic.name();
+                let Some(text) = state.get(topic) else { continue };
+                match parse(node, topic, text) {
+                    Some(fact) => facts.push(fact),
+                    None => refused.push((node, topic)),
+                }
             }
         }
         self.seen.retain(|id, _| states.contains_key(id));
@@ -52,16 +60,10 @@ impl Reader {
             chitchat.live_nodes().filter(|id| *id != own).filter_map(node_of).collect();
         let dead = chitchat.dead_nodes().filter_map(node_of);
         let dead: BTreeSet<NodeId> = dead.filter(|node| !live.contains(node)).collect();
-        if texts.is_empty() && self.live == live && self.dead == dead {
+        if facts.is_empty() && refused.is_empty() && self.live == live && self.dead == dead {
             return None;
         }
         (self.live, self.dead) = (live.clone(), dead.clone());
-        Some(News { live, dead, texts })
+        Some(News { live, dead, facts, refused })
     }
-}
-
-/// The node behind chitchat's id of it.
-fn node_of(id: &ChitchatId) -> Option<NodeId> {
-    let node = id.node_id.parse().ok()?;
-    (id.gossip_advertise_addr == synthetic(node)).then_some(node)
 }

@@ -1,6 +1,6 @@
 //! chitchat's transport: its datagrams travel as control messages between connected peers.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,26 +9,13 @@ use chitchat::transport::{Socket, Transport};
 use chitchat::{ChitchatMessage, Deserializable as _, Serializable as _};
 use tokio::sync::{Mutex, mpsc};
 use wattle_contracts::control::Control;
-use wattle_contracts::id::{Digest, NodeId};
+use wattle_contracts::id::NodeId;
 
 use super::check::Gate;
+use super::words::synthetic;
 use crate::net::cells::Met;
 use crate::net::metrics::Metrics;
 use crate::net::peers::Peers;
-
-/// The address under which chitchat knows a node: made from its id, in the range for local use
-/// (RFC 4193), and never seen by a network.
-pub(in crate::net) fn synthetic(node: NodeId) -> SocketAddr {
-    let hash = Digest::of(node.as_bytes());
-    let mut bytes = hash.as_bytes().iter().copied();
-    let mut octets = [0u8; 16];
-    octets.iter_mut().zip(bytes.by_ref()).for_each(|(to, from)| *to = from);
-    if let Some(first) = octets.first_mut() {
-        *first = 0xfd;
-    }
-    let port = u16::from_le_bytes([bytes.next().unwrap_or(0), bytes.next().unwrap_or(0)]);
-    SocketAddr::new(Ipv6Addr::from(octets).into(), port.max(1))
-}
 
 /// Messages from peers, each with who sent it.
 type Inbox = mpsc::Receiver<(NodeId, Vec<u8>)>;
@@ -120,18 +107,5 @@ impl Socket for Carrier {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_node_has_an_address_of_its_own_that_is_no_real_one() {
-        let addresses: std::collections::BTreeSet<_> =
-            (0..=255).map(|byte| synthetic(NodeId::from_bytes([byte; 32]))).collect();
-        assert_eq!(addresses.len(), 256);
-        assert!(addresses.iter().all(|address| address.to_string().starts_with("[fd")));
     }
 }
