@@ -9,11 +9,13 @@ mod messaging;
 mod parse;
 mod position;
 mod raw;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use position::{ManifestError, Text};
+pub use write::{quoted, quoted_pairs};
 
 use crate::id::{AppName, LocalName};
 use crate::record::{HttpRoute, Labels, LimitSpec, LinkSpec, ProviderKind, SubscriptionSpec};

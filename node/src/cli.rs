@@ -208,7 +208,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Metrics(verb) => done(verb.run().await),
             Verb::Audit(verb) => verb.run(),
             Verb::Compile(verb) => Ok(verb.run()),
-            Verb::Sim(verb) => verb.run(),
+            Verb::Sim(verb) => verb.run().await,
             Verb::Demo(verb) => verb.run().await,
         }
     })

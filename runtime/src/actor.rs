@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::time::error::Elapsed;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Val;
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wattle_contracts::call::{CallError, ErrorKind};
@@ -88,7 +88,7 @@ impl Actor {
             .map_err(|error| BindError::Engine { id: id.clone(), error })?;
         let shared = Arc::new(Shared::new(id, config, limits, outside));
         let component = component.clone();
-        let instances = Arc::new(Instances::new(instances));
+        let instances = Arc::new(Instances::new(instances, component.engine().is_deterministic()));
         Ok(Arc::new(Self { shared, component, exports, instances, handler }))
     }
 
@@ -272,7 +272,7 @@ impl Actor {
         let _in_flight = self.shared.enter()?;
         let mut seat = self.instances.seat(&self.shared, context)?;
         let deadline = seat.store.data().context().deadline;
-        let called = timeout_at(deadline, async {
+        let called = self.in_time(deadline, async {
             let instance = seat.instance(self.instances.pre()).await?;
             let function = instance
                 .get_func(&mut seat.store, export.index)
@@ -293,7 +293,7 @@ impl Actor {
         let _in_flight = self.shared.enter()?;
         let mut seat = self.instances.seat(&self.shared, context)?;
         let deadline = seat.store.data().context().deadline;
-        let called = timeout_at(deadline, async {
+        let called = self.in_time(deadline, async {
             let instance = seat.instance(self.instances.pre()).await?;
             let function = instance.get_typed_func::<P, R>(&mut seat.store, export.index)?;
             function.call_async(&mut seat.store, arguments).await
@@ -302,12 +302,28 @@ impl Actor {
         self.outcome(seat, export, called)
     }
 
+    /// What `call` gives, unless it is too late for that. Where time is not that of a clock, it is
+    /// whoever polls who gives up.
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        match self.component.engine().is_deterministic() {
+            true => Ok(call.await),
+            false => timeout_at(deadline, call).await,
+        }
+    }
+
     fn outcome<T>(
         &self,
         seat: Seat,
         export: &Export,
         called: Result<wasmtime::Result<T>, Elapsed>,
     ) -> Result<T, CallError> {
+        if let Some(fuel) = self.instances.used(&seat) {
+            self.shared.outside.used(fuel);
+        }
         match called {
             Ok(Ok(results)) => {
                 self.instances.give_back(seat);

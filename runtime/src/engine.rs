@@ -55,11 +55,23 @@ pub struct EngineConfig {
     /// The threads on which a component goes on after it has begun its HTTP response; `None`
     /// takes those of its caller.
     pub work: Option<Handle>,
+    /// For rehearsals: the same calls do the same on every machine. Time is what was computed,
+    /// counted as fuel, and not what a clock says: every [`Engine::STEP`] units a call gives way
+    /// to whoever polls it, and how long it may take is up to them. Instances are made one by one,
+    /// each for one call, and every not-a-number has the same bits.
+    pub deterministic: bool,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { instances: 1_000, memory: 64 << 20, cache: None, compiler: None, work: None }
+        Self {
+            instances: 1_000,
+            memory: 64 << 20,
+            cache: None,
+            compiler: None,
+            work: None,
+            deterministic: false,
+        }
     }
 }
 
@@ -142,15 +154,24 @@ struct Inner {
     /// What took too much to compile. It would again.
     given_up: Mutex<BTreeSet<Digest>>,
     work: Option<Handle>,
+    deterministic: bool,
     /// Ends with the engine.
-    _ticker: Ticker,
+    _ticker: Option<Ticker>,
 }
 
 impl Engine {
+    /// After so much fuel, which is about so many instructions of WebAssembly, a call on a
+    /// deterministic engine gives way.
+    pub const STEP: u64 = 1_000_000;
+
     /// An engine as `config` says. Where no pool of that size can be reserved, instances are
     /// allocated on demand, and [`Engine::allocator`] says why.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let (engine, allocator) = match pooled(&config) {
+        let made = match config.deterministic {
+            true => Err(wasmtime::format_err!("a rehearsal has none")),
+            false => pooled(&config),
+        };
+        let (engine, allocator) = match made {
             Ok(engine) => (engine, Allocator::Pooling { instances: config.instances }),
             Err(error) => {
                 let why = format!(
@@ -158,14 +179,16 @@ impl Engine {
                     config.instances,
                     config.memory >> 20,
                 );
-                tracing::warn!(%why, "allocating WebAssembly instances on demand");
+                if !config.deterministic {
+                    tracing::warn!(%why, "allocating WebAssembly instances on demand");
+                }
                 let engine =
                     wasmtime::Engine::new(&common(&config)).map_err(EngineError::Engine)?;
                 (engine, Allocator::OnDemand { why })
             }
         };
         let cache = config.cache.map(|cache| Cache::open(cache, &engine)).transpose()?;
-        let ticker = Ticker::start(&engine).map_err(EngineError::Ticker)?;
+        let ticker = (!config.deterministic).then(|| Ticker::start(&engine)).transpose();
         let inner = Inner {
             engine,
             allocator,
@@ -174,9 +197,15 @@ impl Engine {
             compiler: config.compiler,
             given_up: Mutex::default(),
             work: config.work,
-            _ticker: ticker,
+            deterministic: config.deterministic,
+            _ticker: ticker.map_err(EngineError::Ticker)?,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether it is for rehearsals.
+    pub fn is_deterministic(&self) -> bool {
+        self.inner.deterministic
     }
 
     /// How instances get their memory.
@@ -290,7 +319,10 @@ fn common(config: &EngineConfig) -> Config {
         .wasm_component_model_implements(false)
         // Calls are five times cheaper without it, and nothing in WASI 0.2 needs it.
         .concurrency_support(false)
-        .epoch_interruption(true)
+        .epoch_interruption(!config.deterministic)
+        .consume_fuel(config.deterministic)
+        .cranelift_nan_canonicalization(config.deterministic)
+        .relaxed_simd_deterministic(config.deterministic)
         .cranelift_opt_level(OptLevel::Speed)
         .memory_init_cow(true)
         // Explicit bounds checks for the sake of a small reservation: 4 GiB for each instance, as

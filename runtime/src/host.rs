@@ -1,5 +1,6 @@
 //! The interfaces that this host implements itself, and how each gets into a linker.
 
+mod clock;
 mod config;
 mod http;
 mod keyvalue;
@@ -19,6 +20,7 @@ use wasmtime_wasi_http::p2::bindings as wasi_http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 use wattle_contracts::id::ContractId;
 
+pub(crate) use self::clock::Clock;
 pub(crate) use self::http::REQUEST_HANDLER;
 pub(crate) use self::stdio::LogStream;
 use crate::state::State;
@@ -73,8 +75,7 @@ pub(crate) const INTERFACES: &[HostInterface] = interfaces! {
     "wasi:io/error" WASI => |l| io::error::add_to_linker::<_, HasTable>(l, State::table);
     "wasi:io/poll" WASI => |l| io::poll::add_to_linker::<_, HasTable>(l, State::table);
     "wasi:io/streams" WASI => |l| io::streams::add_to_linker::<_, HasTable>(l, State::table);
-    "wasi:clocks/monotonic-clock" WASI =>
-        |l| clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, State::clocks);
+    "wasi:clocks/monotonic-clock" WASI => clock::add;
     "wasi:clocks/wall-clock" WASI =>
         |l| clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, State::clocks);
     "wasi:random/random" WASI =>

@@ -28,6 +28,6 @@ pub use http_body::{BodyError, HttpBody};
 pub use limits::Limits;
 pub use outside::{
     CallContext, Destination, HttpOutError, HttpTimeouts, IncomingMessage, KeyPage, KeyValue,
-    KeyValueError, LocalSpan, LogLevel, Outside, PublishError, Remote, Way,
+    KeyValueError, LocalSpan, LogLevel, Outside, PublishError, Remote, Surroundings, Way,
 };
 pub use wasmtime::component::Val;

@@ -36,6 +36,12 @@ impl CallContext {
     pub fn new(source: Source, deadline: Instant) -> Self {
         Self { source, deadline, trace: TraceContext::default(), hops: 0, depth: 0 }
     }
+
+    /// A call on a deterministic engine, where nobody looks at a clock: who polls it ends it.
+    pub fn untimed(source: Source) -> Self {
+        const YEARS: std::time::Duration = std::time::Duration::from_secs(1_000_000_000);
+        Self::new(source, Instant::now() + YEARS)
+    }
 }
 
 /// Where a call goes.
@@ -118,6 +124,16 @@ pub trait Outside: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Clocks and randomness in the place of the machine's own (`None`, the default).
+    fn surroundings(&self) -> Option<Arc<dyn Surroundings>> {
+        None
+    }
+
+    /// How much fuel a call has used that has ended on a deterministic engine; else never called.
+    fn used(&self, fuel: u64) {
+        let _ = fuel;
+    }
+
     /// Called when a component of this node calls another one of this node: the span that the
     /// call gets in its trace. `None` (the default) where it is not recorded.
     fn local_span(
@@ -130,6 +146,22 @@ pub trait Outside: Send + Sync + 'static {
         let _ = (context, callee, contract, function);
         None
     }
+}
+
+/// What a component sees of time and chance, where that is not the machine's.
+#[async_trait]
+pub trait Surroundings: Send + Sync + 'static {
+    /// The monotonic clock, in nanoseconds.
+    fn monotonic(&self) -> u64;
+
+    /// The time since the Unix epoch.
+    fn wall(&self) -> std::time::Duration;
+
+    /// What the randomness of one more instance is made from.
+    fn seed(&self) -> u64;
+
+    /// Ends once the monotonic clock shows `when`.
+    async fn sleep_until(&self, when: u64);
 }
 
 /// The recording of one call between two components of this node.

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use rand_wasi::SeedableRng as _;
+use rand_wasi::rngs::StdRng;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocksView as _};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 
 use crate::actor::Shared;
 use crate::engine::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
-use crate::host::LogStream;
-use crate::outside::{CallContext, LogLevel};
+use crate::host::{Clock, LogStream};
+use crate::outside::{CallContext, LogLevel, Surroundings};
 
 /// Resources of the host (streams, headers, buckets …) that one instance may hold at a time: they
 /// live in the memory of the host, which no limit of the component counts.
@@ -154,9 +157,42 @@ impl State {
     }
 }
 
+/// A clock of the host's, as WASI wants it.
+struct Kept(Arc<dyn Surroundings>);
+
+impl HostWallClock for Kept {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.wall()
+    }
+}
+
+impl HostMonotonicClock for Kept {
+    fn resolution(&self) -> u64 {
+        1000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.monotonic()
+    }
+}
+
 /// No arguments, environment, files or network; what it writes goes to the log.
 fn wasi(actor: &Arc<Shared>) -> Box<WasiCtx> {
-    let context = WasiCtx::builder()
+    let mut context = WasiCtx::builder();
+    if let Some(kept) = actor.outside.surroundings() {
+        let seed = kept.seed();
+        context
+            .secure_random(StdRng::seed_from_u64(seed))
+            .insecure_random(StdRng::seed_from_u64(seed.rotate_left(1)))
+            .insecure_random_seed(seed.into())
+            .wall_clock(Kept(Arc::clone(&kept)))
+            .monotonic_clock(Kept(kept));
+    }
+    let context = context
         .stdout(LogStream::new(actor.clone(), LogLevel::Info, "stdout"))
         .stderr(LogStream::new(actor.clone(), LogLevel::Warn, "stderr"))
         .allow_tcp(false)
@@ -164,6 +200,13 @@ fn wasi(actor: &Arc<Shared>) -> Box<WasiCtx> {
         .allow_ip_name_lookup(false)
         .build();
     Box::new(context)
+}
+
+impl State {
+    pub(crate) fn clock(&mut self) -> Clock<'_> {
+        let kept = self.actor().outside.surroundings();
+        Clock { machine: self.clocks(), kept }
+    }
 }
 
 impl WasiView for State {

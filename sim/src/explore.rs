@@ -22,6 +22,8 @@ pub struct Plan {
     pub seeds: u64,
     /// How many runs at once.
     pub jobs: usize,
+    /// The real components of the scenario's apps, where they are to be run.
+    pub code: Option<crate::wasm::Code>,
     /// A rule that is broken on purpose.
     pub broken: Option<crate::mutant::Mutant>,
 }
@@ -76,8 +78,8 @@ fn attempt(
     faults: Vec<Fault>,
     stop_early: bool,
 ) -> Outcome {
-    let (broken, fidelity) = (plan.broken, Fidelity::Pipes);
-    let options = Options { seed: Some(seed), faults, broken, fidelity, stop_early };
+    let (code, broken, fidelity) = (plan.code.clone(), plan.broken, Fidelity::Pipes);
+    let options = Options { seed: Some(seed), faults, code, broken, fidelity, stop_early };
     run(scenario, &options, |_| {})
 }
 
@@ -128,7 +130,7 @@ mod tests {
     fn a_broken_rule_is_found_and_what_is_left_of_its_schedule_still_breaks_it() {
         let scenario = small();
         let broken = Some(Mutant::NoRedial);
-        let plan = Plan { first: 1, seeds: 40, jobs: 2, broken };
+        let plan = Plan { first: 1, seeds: 40, jobs: 2, code: None, broken };
         let done = AtomicU64::new(0);
         let count = |all| _ = done.fetch_max(all, Ordering::Relaxed);
         let found = explore(&scenario, &plan, count).unwrap();
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn nothing_is_found_where_nothing_is_broken() {
-        let plan = Plan { first: 1, seeds: 12, jobs: 2, broken: None };
+        let plan = Plan { first: 1, seeds: 12, jobs: 2, code: None, broken: None };
         let found = explore(&small(), &plan, |_| {});
         assert!(found.is_none(), "{found:#?}");
     }

@@ -42,6 +42,7 @@ use crate::mutant::Mutant;
 use crate::queue::Queue;
 use crate::rng::Seeded;
 use crate::trace::{Trace, micros};
+use crate::wasm::Input;
 
 /// A node as it is set up.
 #[derive(Debug, Clone, Default)]
@@ -246,7 +247,12 @@ impl Lattice {
 
     /// Publishes a durable message at a node. False if it is down.
     pub fn publish(&mut self, number: usize, subject: &Subject, size: usize) -> bool {
-        self.with(number, |machine, cx| machine.publish(subject, size, cx))
+        self.with(number, |machine, cx| _ = machine.publish(subject, size, None, None, cx))
+    }
+
+    /// The same with a body that a real component reads.
+    pub fn publish_body(&mut self, number: usize, subject: &Subject, body: Arc<[u8]>) -> bool {
+        self.with(number, |machine, cx| _ = machine.publish(subject, 0, Some(body), None, cx))
     }
 
     /// Makes a call at a node: of `to`, or where a link of `from` leads. False if it is down, or if
@@ -261,6 +267,8 @@ impl Lattice {
             function: what.function.clone(),
             bytes: what.bytes,
             time: what.time,
+            input: what.arguments.clone().map_or(Input::Nothing, Input::Text),
+            asked_by: None,
         };
         let runs = |machine: &Machine| what.from.as_ref().is_none_or(|from| machine.runs(from));
         if !self.machine(number).is_some_and(runs) {
@@ -427,6 +435,8 @@ pub struct CallPlan {
     pub function: String,
     /// The size of its arguments, in bytes.
     pub bytes: usize,
+    /// Its arguments as a person writes them (WAVE), where a real component reads them.
+    pub arguments: Option<Arc<str>>,
     /// How long it may take.
     pub time: Duration,
 }

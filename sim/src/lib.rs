@@ -24,6 +24,7 @@ pub mod rng;
 pub mod run;
 pub mod scenario;
 pub mod trace;
+pub mod wasm;
 pub mod world;
 
 pub use lattice::Lattice;

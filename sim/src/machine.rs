@@ -12,6 +12,7 @@ mod chat;
 mod frame;
 mod gossip;
 mod introducing;
+mod guests;
 mod links;
 mod messages;
 mod plane;
@@ -43,6 +44,7 @@ use crate::lattice::disk::{Kept, Op};
 use crate::lattice::happening::Happening;
 use crate::mutant::Mutant;
 use crate::rng::Seeded;
+use crate::wasm::{Code, Guests, Values};
 
 /// What all nodes of a run have in common.
 #[derive(Debug, Clone)]
@@ -63,6 +65,8 @@ pub struct Settings {
     pub start: Duration,
     /// How components behave.
     pub behaviours: BTreeMap<ComponentId, Behaviour>,
+    /// The real components of the apps, where they are to be run.
+    pub code: Option<Code>,
     /// The rule that is broken, if one is.
     pub broken: Option<Mutant>,
 }
@@ -78,6 +82,7 @@ impl Default for Settings {
             outbox: outbox::Config::default(),
             start: Duration::from_millis(500),
             behaviours: BTreeMap::new(),
+            code: None,
             broken: None,
         }
     }
@@ -169,6 +174,7 @@ pub(crate) enum Then {
     Kept { sequence: u64, groups: Vec<wattle_contracts::message::Group> },
     Settled(Vec<messages::Settling>),
     Handled { delivery: u64, sequence: u64 },
+    Stored(Box<guests::Stored>),
 }
 
 /// What a machine wants to be woken for.
@@ -185,6 +191,7 @@ pub(crate) enum Wake {
     Serve(u64),
     Handle(u64),
     Settle(u64),
+    Guest(u64),
 }
 
 /// The volatile part of a node.
@@ -210,6 +217,9 @@ pub(crate) struct Machine {
     serving: serve::Serving,
     messages: messages::Messages,
     receiving: receive::Receiving,
+    values: Values,
+    guests: Option<Box<Guests>>,
+    executions: BTreeMap<u64, guests::Guest>,
     /// Something that others go by has changed since it was last looked at.
     changed: bool,
     ticks: ticks::Ticks,
@@ -261,6 +271,9 @@ impl Machine {
             serving: serve::Serving::default(),
             messages: messages::Messages::load(kept, settings.outbox.clone(), cx.wall),
             receiving: receive::Receiving::load(kept),
+            values: Values::load(kept),
+            guests: None,
+            executions: BTreeMap::new(),
             changed: true,
             ticks: ticks::Ticks::new(first, tick),
             settings,
@@ -303,6 +316,7 @@ impl Machine {
             Wake::Serve(id) => self.executed(id, cx),
             Wake::Handle(id) => self.handle_next(id, cx),
             Wake::Settle(id) => self.settle_again(id, cx),
+            Wake::Guest(id) => self.guest_due(id, cx),
         }
         self.settle(cx);
     }
@@ -338,6 +352,7 @@ impl Machine {
             Then::Handled { delivery, sequence } => {
                 self.handled_written(delivery, sequence, is_done, cx);
             }
+            Then::Stored(stored) => self.value_written(*stored, is_done, cx),
         }
         self.settle(cx);
     }

@@ -20,6 +20,7 @@ use crate::machine::{Fidelity, Settings};
 use crate::mutant::Mutant;
 use crate::oracle::{Jury, Scene, Verdict};
 use crate::scenario::{Fault, Scenario};
+use crate::wasm::Code;
 
 /// What is noted when a node gets another disk.
 pub(crate) const NEW_DISK: &str = "its disk is another one";
@@ -31,6 +32,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Faults beside those of the scenario.
     pub faults: Vec<Fault>,
+    /// The real components of the scenario's apps, where they are to be run.
+    pub code: Option<Code>,
     /// A rule that is broken on purpose.
     pub broken: Option<Mutant>,
     /// What the connections between nodes are.
@@ -102,6 +105,8 @@ pub struct Counts {
     pub calls: u64,
     /// Calls that were answered.
     pub answered: u64,
+    /// Calls that real components executed.
+    pub executed: u64,
     /// What was refused because no honest node sends it.
     pub refused: u64,
 }
@@ -164,6 +169,7 @@ impl<'a> Run<'a> {
             gossip_by: scenario.gossip_by,
             fidelity: options.fidelity,
             behaviours: scenario.behaviours.clone(),
+            code: options.code.clone(),
             broken: options.broken,
             ..Settings::default()
         };

@@ -10,10 +10,11 @@ mod quantity;
 mod raw;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use wattle_contracts::id::{ComponentId, Subject};
+use wattle_contracts::id::{ComponentId, LocalName, Subject};
 pub use wattle_contracts::manifest::ManifestError as ScenarioError;
 use wattle_contracts::record::App;
 
@@ -72,6 +73,8 @@ pub struct Scenario {
 pub struct Declared {
     /// The app.
     pub app: App,
+    /// The files of its components, by name.
+    pub files: BTreeMap<LocalName, PathBuf>,
     /// When.
     pub at: Duration,
     /// On which of these nodes: on one.
@@ -104,6 +107,8 @@ pub enum LoadKind {
         subject: Subject,
         /// How large, in bytes.
         size: usize,
+        /// What it says, where a real component reads it.
+        text: Option<Arc<str>>,
     },
     /// A change of a record: a configuration value, or where a link goes.
     Edit {

@@ -37,6 +37,24 @@ async fn a_run_is_told_in_words_and_as_a_page() {
 }
 
 #[tokio::test]
+async fn real_components_run_in_virtual_time_and_the_same_seed_has_the_same_hash() {
+    let file = scenario("real-shop.toml");
+    let run = async |more: &[&str]| -> Value {
+        wattle(["sim", "run", &file, "--json"].iter().chain(more)).await.json()
+    };
+    let (one, again) = (run(&["--wasm"]).await, run(&["--wasm"]).await);
+    assert_eq!(one["trace"], again["trace"]);
+    assert!(one["counts"]["executed"].as_u64() > Some(300), "{}", one["counts"]);
+    let made_up = run(&[]).await;
+    assert_ne!(one["trace"], made_up["trace"]);
+    assert_eq!(made_up["counts"]["executed"], 0);
+    // A scenario whose components were never built says so.
+    let file = scenario("shop-uplink.toml");
+    let said = wattle(["sim", "run", &file, "--wasm"]).await.refused_in_one_line();
+    assert!(said.contains("--wasm can't run this scenario: can't read"), "{said}");
+}
+
+#[tokio::test]
 async fn many_seeds_are_explored() {
     let file = scenario("bad-radio.toml");
     let args = ["sim", "explore", &file, "--seeds", "4", "--jobs", "2"];

@@ -1,5 +1,10 @@
 //! `wattle sim`: rehearses a mesh in virtual time.
 
+mod from_mesh;
+mod load;
+mod topology;
+mod undeclare;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,6 +16,7 @@ use serde::Serialize;
 use wattle_sim::explore::{self, Found};
 use wattle_sim::scenario::Fault;
 use wattle_sim::{Fidelity, Options, Outcome, Scenario, report};
+use wattle_sim::wasm::Code;
 
 use super::output::{print, print_json, table};
 
@@ -20,6 +26,9 @@ pub(super) enum SimVerb {
     Run(Run),
     /// Runs a scenario with many seeds and random faults on top, until a promise does not hold.
     Explore(Explore),
+    /// Writes a running mesh down as a scenario: its nodes, what was measured between them, its
+    /// apps.
+    FromMesh(from_mesh::FromMesh),
 }
 
 #[derive(Args)]
@@ -43,6 +52,10 @@ pub(super) struct Run {
     /// Write a page about the run that a browser shows.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Run the apps' real components, in virtual time: the files that the manifests name. Calls
+    /// need `arguments` then.
+    #[arg(long)]
+    wasm: bool,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -68,6 +81,10 @@ pub(super) struct Explore {
     /// How many runs at once; as many as there are processors if none is given.
     #[arg(long, value_name = "NUMBER")]
     jobs: Option<usize>,
+    /// Run the apps' real components, in virtual time: the files that the manifests name. Calls
+    /// need `arguments` then.
+    #[arg(long)]
+    wasm: bool,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -85,10 +102,11 @@ struct Explored<'a> {
 }
 
 impl SimVerb {
-    pub(super) fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         match self {
             SimVerb::Run(run) => apart(|| run.run()),
             SimVerb::Explore(explore) => apart(|| explore.run()),
+            SimVerb::FromMesh(verb) => verb.run().await.map(|()| ExitCode::SUCCESS),
         }
     }
 }
@@ -110,13 +128,14 @@ impl Run {
             true => kept(explore::swarm(&scenario, seed), self.keep.as_deref())?,
             false => Vec::new(),
         };
+        let code = code(&scenario, self.wasm)?;
         let bar = bar(scenario.run.as_secs(), "{wide_bar} {percent} % of the virtual time")?;
         let begun = Instant::now();
         let fidelity = match self.fidelity {
             Connections::Pipes => Fidelity::Pipes,
             Connections::Quic => Fidelity::Quic,
         };
-        let options = Options { seed: Some(seed), faults, fidelity, ..Options::default() };
+        let options = Options { seed: Some(seed), faults, fidelity, code, ..Options::default() };
         let outcome = wattle_sim::run(&scenario, &options, |at| bar.set_position(at.as_secs()));
         bar.finish_and_clear();
         let took = begun.elapsed();
@@ -134,6 +153,11 @@ impl Run {
         }
         Ok(if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// The real components, if they are to be run.
+fn code(scenario: &Scenario, wasm: bool) -> Result<Option<Code>> {
+    wasm.then(|| Code::load(scenario)).transpose().context("--wasm can't run this scenario")
 }
 
 fn kept(all: Vec<Fault>, keep: Option<&[usize]>) -> Result<Vec<Fault>> {
@@ -155,10 +179,11 @@ impl Explore {
         }
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.jobs.unwrap_or(processors).max(1);
+        let code = code(&scenario, self.wasm)?;
         let style = "{wide_bar} {pos} of {len} seeds, {eta} left";
         let bar = bar(self.seeds, style)?;
         let begun = Instant::now();
-        let plan = explore::Plan { first: self.first, seeds: self.seeds, jobs, broken: None };
+        let plan = explore::Plan { first: self.first, seeds: self.seeds, jobs, code, broken: None };
         let found = explore::explore(&scenario, &plan, |done| bar.set_position(done));
         bar.finish_and_clear();
         let took = begun.elapsed();
@@ -204,7 +229,8 @@ impl Explore {
             true => String::new(),
             false => format!(" --swarm --keep {}", kept.join(",")),
         };
-        format!("wattle sim run {file} --seed {seed}{swarm}")
+        let wasm = if self.wasm { " --wasm" } else { "" };
+        format!("wattle sim run {file}{wasm} --seed {seed}{swarm}")
     }
 }
 
@@ -244,6 +270,9 @@ fn told(outcome: &Outcome, took: Duration) -> String {
         counts.calls,
         table(["ORACLE", "RESULT", "CHECKS", "PROMISE"], &rows)
     );
+    if counts.executed > 0 {
+        text += &format!("\n{} calls were executed by real components\n", counts.executed);
+    }
     let name = |node: usize| outcome.nodes.get(node).map_or("?", String::as_str);
     let at = |micros: u64| format!("{:>12.3} s", micros as f64 / 1e6);
     for breach in outcome.verdicts.iter().flat_map(|verdict| &verdict.breaches) {

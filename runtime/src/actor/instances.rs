@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
-use wattle_contracts::call::CallError;
+use wattle_contracts::call::{CallError, ErrorKind};
 
 use super::Shared;
+use crate::engine::Engine;
 use crate::outside::CallContext;
 use crate::state::{Call, State};
 
@@ -23,10 +24,14 @@ const MOST_AT_REST: usize = 32;
 /// One that rested for so long goes, and its memory with it.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
+/// What a call on a deterministic engine begins with: more than it can use up.
+const FUEL: u64 = u64::MAX;
+
 /// The instances of one component.
 pub(super) struct Instances {
     pre: InstancePre<State>,
     resting: Arc<Mutex<Resting>>,
+    deterministic: bool,
 }
 
 #[derive(Default)]
@@ -45,8 +50,8 @@ pub(super) struct Seat {
 }
 
 impl Instances {
-    pub(super) fn new(pre: InstancePre<State>) -> Self {
-        Self { pre, resting: Arc::default() }
+    pub(super) fn new(pre: InstancePre<State>, deterministic: bool) -> Self {
+        Self { pre, resting: Arc::default(), deterministic }
     }
 
     pub(super) fn pre(&self) -> &InstancePre<State> {
@@ -77,6 +82,14 @@ impl Instances {
         let mut store = Store::new(self.pre.engine(), State::new(call));
         store.limiter(|state| state);
         store.set_hostcall_fuel(shared.limits.output);
+        if self.deterministic {
+            // However much it computes: whoever polls the call says when it is enough.
+            let metered = store.set_fuel(FUEL);
+            let metered =
+                metered.and_then(|()| store.fuel_async_yield_interval(Some(Engine::STEP)));
+            metered.map_err(|error| CallError::new(ErrorKind::Internal, error.to_string()))?;
+            return Ok(Seat { store, instance: None, calls_left: 1 });
+        }
         store.set_epoch_deadline(1);
         // A component that computes gives way on each tick, so that it holds up neither the
         // other tasks of its thread nor the timers and sockets that they wait for.
@@ -91,6 +104,12 @@ impl Instances {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         Ok(Seat { store, instance: None, calls_left: shared.limits.reuse })
+    }
+
+    /// How much fuel the call on a seat has used; nothing where that is not counted.
+    pub(super) fn used(&self, seat: &Seat) -> Option<u64> {
+        let left = self.deterministic.then(|| seat.store.get_fuel().ok()).flatten();
+        left.map(|left| FUEL.saturating_sub(left))
     }
 
     /// Takes back a seat whose call ended well.

@@ -1,6 +1,5 @@
 //! Messages into a component: `wattle:messaging/incoming-handler`.
 
-use tokio::time::timeout_at;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::{ComponentType, Lower};
 use wattle_contracts::call::{CallError, ErrorKind};
@@ -50,7 +49,7 @@ impl Actor {
         let _in_flight = self.shared.enter()?;
         let mut seat = self.instances.seat(&self.shared, context)?;
         let deadline = seat.store.data().context().deadline;
-        let called = timeout_at(deadline, async {
+        let called = self.in_time(deadline, async {
             let instance = seat.instance(self.instances.pre()).await?;
             let handle = instance.get_typed_func::<(Message,), (Result<(), String>,)>(
                 &mut seat.store,

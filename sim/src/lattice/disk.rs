@@ -6,9 +6,10 @@
 //! and takes it back.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use rand::Rng;
-use wattle_contracts::id::{NodeId, Subject};
+use wattle_contracts::id::{ComponentId, NodeId, Subject};
 use wattle_contracts::message::Group;
 use wattle_mesh::core::outbox::{OutboxTime, Settled, StoredGroup, StoredMessage};
 use wattle_mesh::core::records::{Stored, Write};
@@ -52,6 +53,10 @@ pub enum Op {
     Remember(Vec<(NodeId, Vec<String>)>),
     /// How far the numbers of what it says of itself may go.
     Said(u64),
+    /// The body of a durable message that is kept with it, where somebody reads it.
+    Body(u64, Arc<[u8]>),
+    /// In a store, a bucket and under a key: a value, or none.
+    Value((ComponentId, String, String), Option<Vec<u8>>),
 }
 
 /// What is on the disk of one node.
@@ -64,6 +69,8 @@ pub struct Kept {
     next: u64,
     remembered: Vec<(NodeId, Vec<String>)>,
     said: u64,
+    values: BTreeMap<(ComponentId, String, String), Vec<u8>>,
+    bodies: BTreeMap<u64, Arc<[u8]>>,
 }
 
 /// Writes that are under way.
@@ -162,6 +169,16 @@ impl Kept {
         self.said
     }
 
+    /// The bodies of the messages that wait, by sequence.
+    pub fn bodies(&self) -> &BTreeMap<u64, Arc<[u8]>> {
+        &self.bodies
+    }
+
+    /// What is in the stores: by store, bucket and key.
+    pub fn values(&self) -> &BTreeMap<(ComponentId, String, String), Vec<u8>> {
+        &self.values
+    }
+
     /// Whether a message waits for a group here, or is parked.
     pub fn holds(&self, sequence: u64, group: &Group) -> bool {
         let message = self.messages.get(&sequence);
@@ -189,6 +206,9 @@ impl Kept {
             }
             Op::Remember(nodes) => self.remembered = nodes,
             Op::Said(number) => self.said = number,
+            Op::Body(sequence, body) => _ = self.bodies.insert(sequence, body),
+            Op::Value(place, Some(value)) => _ = self.values.insert(place, value),
+            Op::Value(place, None) => _ = self.values.remove(&place),
         }
     }
 
@@ -207,6 +227,7 @@ impl Kept {
         message.groups.retain(|(other, _)| other != group);
         if message.groups.is_empty() {
             self.messages.remove(&sequence);
+            self.bodies.remove(&sequence);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use wattle_contracts::call::ErrorKind;
-use wattle_contracts::id::{ComponentId, NodeId};
+use wattle_contracts::id::{ComponentId, Digest, NodeId};
 use wattle_contracts::message::{Group, MessageId};
 use wattle_contracts::record::{RecordKey, Version};
 use wattle_mesh::core::membership::Standing;
@@ -126,6 +126,24 @@ pub enum Happening {
         /// How.
         outcome: Result<(), ErrorKind>,
     },
+    /// A real component has executed a call.
+    Ran {
+        /// Which.
+        component: ComponentId,
+        /// What was called.
+        function: String,
+        /// How much it computed.
+        fuel: u64,
+        /// The hash of what it returned.
+        outcome: Result<Digest, ErrorKind>,
+    },
+    /// A real component has logged something, or ended with this error.
+    Said {
+        /// Which.
+        component: ComponentId,
+        /// What.
+        text: String,
+    },
     /// A component runs here from now on, or no longer does.
     Runs {
         /// Which.
@@ -176,6 +194,14 @@ impl fmt::Display for Happening {
             Self::CallEnded { call, outcome: Err(kind) } => {
                 write!(f, "has no answer to call {call}: {kind}")
             }
+            Self::Ran { component, function, fuel, outcome } => {
+                write!(f, "has executed {function} of {component} with {fuel} units of fuel: ")?;
+                match outcome {
+                    Ok(hash) => write!(f, "{hash}"),
+                    Err(kind) => write!(f, "{kind}"),
+                }
+            }
+            Self::Said { component, text } => write!(f, "hears {component} say: {text}"),
             Self::Runs { component, is_on: true } => write!(f, "runs {component}"),
             Self::Runs { component, is_on: false } => write!(f, "no longer runs {component}"),
             Self::Fault(what) => write!(f, "refuses {what}"),

@@ -112,6 +112,13 @@ impl Lattice {
         self.machine(number)?.records()?.get(key).map(|record| &**record)
     }
 
+    /// The changes of a key that lost against others made at the same time, as a node has kept
+    /// them.
+    pub fn lost(&self, number: usize, key: &RecordKey) -> Vec<&Record> {
+        let records = self.machine(number).and_then(Machine::records);
+        records.map(|set| set.lost_of(key).map(|record| &**record).collect()).unwrap_or_default()
+    }
+
     /// Whether a node can tell at all what it holds: it is up, and its disk works.
     pub fn has_records(&self, number: usize) -> bool {
         self.machine(number).is_some_and(|machine| machine.records().is_some())

@@ -23,6 +23,7 @@ use super::table::Target;
 use super::{Cx, Effect, Machine, Payload, Wake};
 use crate::lattice::happening::Happening;
 use crate::mutant::Mutant;
+use crate::wasm::{Input, Output};
 
 /// A call that somebody wants made.
 #[derive(Debug, Clone)]
@@ -37,6 +38,10 @@ pub(crate) struct Calling {
     pub(crate) function: String,
     pub(crate) bytes: usize,
     pub(crate) time: Duration,
+    /// What it gives.
+    pub(crate) input: Input,
+    /// The component that waits for its end, and as what.
+    pub(crate) asked_by: Option<(u64, u64)>,
 }
 
 /// The calls of one node that are under way.
@@ -60,6 +65,7 @@ struct Outgoing {
     tried: Vec<NodeId>,
     waiting: Vec<NodeId>,
     failed: Option<ErrorKind>,
+    results: Output,
 }
 
 #[derive(Debug)]
@@ -100,7 +106,11 @@ impl Machine {
             Ok(resolved) => resolved,
             Err(kind) => {
                 cx.happens(Happening::CallBegan { call, may_repeat: false, time });
-                return cx.happens(Happening::CallEnded { call, outcome: Err(kind) });
+                cx.happens(Happening::CallEnded { call, outcome: Err(kind) });
+                if let Some(asked_by) = calling.asked_by {
+                    self.guest_answered(asked_by, Err(kind), cx);
+                }
+                return;
             }
         };
         let may_repeat = options.idempotent.contains(&calling.function);
@@ -119,8 +129,9 @@ impl Machine {
             encoding: Encoding::Values,
         });
         let (calling, options) = (Arc::new(calling), Arc::new(options));
+        let results = Output::default();
         let outgoing =
-            Outgoing { calling, route, options, deadline, repeat, tried, waiting, failed };
+            Outgoing { calling, route, options, deadline, repeat, tried, waiting, failed, results };
         self.calls.outgoing.insert(id, outgoing);
         if repeats {
             self.advance_call(id, cx);
@@ -257,7 +268,8 @@ impl Machine {
         let Some(outgoing) = self.calls.outgoing.get(&id) else { return false };
         let (route, options) = (Arc::clone(&outgoing.route), Arc::clone(&outgoing.options));
         let (calling, deadline) = (Arc::clone(&outgoing.calling), outgoing.deadline);
-        let body = Body::Call { call: calling.call, bytes: calling.bytes };
+        let (call, bytes, input) = (calling.call, calling.bytes, calling.input.clone());
+        let body = Body::Call { call, bytes, input: input.clone() };
         let header = CallHeader {
             time_left: deadline.since(cx.now),
             trace: TraceContext::default(),
@@ -269,7 +281,7 @@ impl Machine {
         if here {
             let attempt = self.new_attempt(Whose::Call(id), self.me, None);
             self.watch_deadline(attempt, deadline, cx);
-            self.execute_here(attempt, &header, calling.call, cx);
+            self.execute_here(attempt, &header, call, &input, cx);
             return true;
         }
         let Some(to) = self.choose(&route.target, &options, tried, cx) else {
@@ -368,6 +380,11 @@ impl Machine {
         match attempt.whose {
             Whose::Call(call) => {
                 let to = attempt.to;
+                if let (Ok(Answer::Done { results, .. }), Some(outgoing)) =
+                    (&result, self.calls.outgoing.get_mut(&call))
+                {
+                    outgoing.results = results.clone();
+                }
                 if to != self.me {
                     self.calls.router.ended(cx.now, to, outcome);
                 }
@@ -423,5 +440,8 @@ impl Machine {
             }
         }
         cx.happens(Happening::CallEnded { call: outgoing.calling.call, outcome });
+        if let Some(asked_by) = outgoing.calling.asked_by {
+            self.guest_answered(asked_by, outcome.map(|()| outgoing.results), cx);
+        }
     }
 }

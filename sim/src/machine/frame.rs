@@ -5,6 +5,8 @@ use std::sync::Arc;
 use wattle_contracts::call::{CallHeader, ErrorKind};
 use wattle_contracts::message::{Delivery, DeliveryReply};
 
+use crate::wasm::{Input, Output};
+
 /// A frame of the call stream.
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
@@ -19,6 +21,7 @@ pub(crate) enum Body {
     Call {
         call: u64,
         bytes: usize,
+        input: Input,
     },
     Delivery(Arc<Delivery>),
 }
@@ -26,7 +29,7 @@ pub(crate) enum Body {
 /// What comes back.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    Done { bytes: usize },
+    Done { bytes: usize, results: Output },
     Delivery(DeliveryReply),
 }
 
@@ -34,7 +37,7 @@ impl Body {
     /// What tells it apart in a trace.
     pub(crate) fn summary(&self) -> (u64, u64) {
         match self {
-            Body::Call { call, bytes } => (*call, *bytes as u64),
+            Body::Call { call, bytes, .. } => (*call, *bytes as u64),
             Body::Delivery(delivery) => {
                 let first = delivery.messages.first().map_or(0, |(sequence, _)| *sequence);
                 (first, delivery.messages.len() as u64)
@@ -46,7 +49,7 @@ impl Body {
 /// How large an answer is, in bytes.
 pub(crate) fn answer_size(answer: &Answer) -> u64 {
     match answer {
-        Answer::Done { bytes } => *bytes as u64,
+        Answer::Done { bytes, .. } => *bytes as u64,
         Answer::Delivery(reply) => 8 + u64::from(reply.handled.min(1)),
     }
 }

@@ -10,12 +10,12 @@ use wattle_contracts::id::{ComponentId, ContractId, NodeId, Subject};
 use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, MessageId};
 use wattle_contracts::trust::UnixMillis;
 use wattle_mesh::core::outbox::{
-    Action, Config, Outbox, OutboxTime, Outcome, Reach, Sending, Settled,
+    Action, Config, Outbox, OutboxTime, Outcome, Reach, Sending, Settled, StoredMessage,
 };
 use wattle_mesh::core::time::Time;
 
 use super::calls::Whose;
-use super::frame::{Answer, Body};
+use super::frame::{self, Answer};
 use super::{Cx, Effect, Machine, Then, Wake};
 use crate::lattice::disk::{Kept, Op};
 use crate::lattice::happening::Happening;
@@ -36,6 +36,10 @@ pub(super) struct Messages {
     outbox: Outbox,
     /// The size of each body that is held.
     sizes: BTreeMap<u64, usize>,
+    /// The bodies of those that somebody reads.
+    bodies: BTreeMap<u64, Body>,
+    /// The components that wait until a message is kept.
+    publishing: BTreeMap<u64, (u64, u64)>,
     wakes: Time,
     next: u64,
     /// What the disk refused to write down, and will be asked again.
@@ -48,8 +52,45 @@ impl Messages {
         // Above every sequence that was ever used, also by a disk that is no longer there.
         let next = next.max(wall.0.saturating_mul(1000));
         let sizes = messages.iter().map(|message| (message.sequence, message.size)).collect();
+        let bodies = bodies(kept, &messages);
         let outbox = Outbox::new(config, next, messages, groups);
-        Self { outbox, sizes, wakes: Time::NEVER, next: 0, unsettled: BTreeMap::new() }
+        let publishing = BTreeMap::new();
+        Self {
+            outbox,
+            sizes,
+            bodies,
+            publishing,
+            wakes: Time::NEVER,
+            next: 0,
+            unsettled: BTreeMap::new(),
+        }
+    }
+}
+
+/// The body of a message, and for how many groups it is kept still.
+#[derive(Debug)]
+struct Body {
+    bytes: Arc<[u8]>,
+    left: usize,
+}
+
+fn bodies(kept: &Kept, messages: &[StoredMessage]) -> BTreeMap<u64, Body> {
+    let body = |message: &StoredMessage| {
+        let bytes = Arc::clone(kept.bodies().get(&message.sequence)?);
+        Some((message.sequence, Body { bytes, left: message.groups.len() }))
+    };
+    messages.iter().filter_map(body).collect()
+}
+
+impl Messages {
+    /// A message has ended for one group more.
+    fn forget_body(&mut self, sequence: u64) {
+        if let Some(body) = self.bodies.get_mut(&sequence) {
+            body.left = body.left.saturating_sub(1);
+            if body.left == 0 {
+                self.bodies.remove(&sequence);
+            }
+        }
     }
 }
 
@@ -84,20 +125,43 @@ impl Reach for ReachNow<'_> {
 }
 
 impl Machine {
-    /// Somebody publishes here.
-    pub(crate) fn publish(&mut self, subject: &Subject, size: usize, cx: &mut Cx<'_>) {
+    /// Somebody publishes here: a message of this size, or with this body, for which the component
+    /// `asked_by` waits. False if it is not taken.
+    pub(crate) fn publish(
+        &mut self,
+        subject: &Subject,
+        size: usize,
+        body: Option<Arc<[u8]>>,
+        asked_by: Option<(u64, u64)>,
+        cx: &mut Cx<'_>,
+    ) -> bool {
         let groups = self.table.subscriptions.of(subject);
         let set: BTreeSet<Group> = groups.iter().cloned().collect();
+        let size = body.as_ref().map_or(size, |body| body.len());
         let taken = self.messages.outbox.publish(cx.age, subject, size, &set);
-        let Ok(sequence) = taken else { return cx.happens(Happening::PublishRefused) };
+        let Ok(sequence) = taken else {
+            cx.happens(Happening::PublishRefused);
+            return false;
+        };
+        let id = MessageId { publisher: self.me, sequence };
         if groups.is_empty() {
-            let id = MessageId { publisher: self.me, sequence };
-            return cx.happens(Happening::Published { id, groups });
+            cx.happens(Happening::Published { id, groups });
+            if let Some(asked_by) = asked_by {
+                self.guest_published(asked_by, Some(id), cx);
+            }
+            return true;
         }
+        self.messages.publishing.extend(asked_by.map(|asked_by| (sequence, asked_by)));
         self.messages.sizes.insert(sequence, size);
         let (subject, taken) = (subject.clone(), cx.age);
-        let ops = vec![Op::Keep { sequence, subject, size, taken, groups: set }];
+        let mut ops = vec![Op::Keep { sequence, subject, size, taken, groups: set }];
+        if let Some(body) = body {
+            let (bytes, left) = (Arc::clone(&body), groups.len());
+            self.messages.bodies.insert(sequence, Body { bytes, left });
+            ops.push(Op::Body(sequence, body));
+        }
         cx.out.push(Effect::Write { ops, then: Then::Kept { sequence, groups } });
+        true
     }
 
     pub(super) fn message_kept(
@@ -113,6 +177,9 @@ impl Machine {
             true => Happening::Published { id, groups },
             false => Happening::PublishRefused,
         });
+        if let Some(asked_by) = self.messages.publishing.remove(&sequence) {
+            self.guest_published(asked_by, is_done.then_some(id), cx);
+        }
         self.step_messages(cx);
     }
 
@@ -179,6 +246,9 @@ impl Machine {
                 Settled::Expired => "expired",
                 Settled::Parked(_) => "parked",
             };
+            if name != "parked" {
+                self.messages.forget_body(sequence);
+            }
             let id = MessageId { publisher: self.me, sequence };
             cx.happens(Happening::Settled { group: group.clone(), id, how: name });
             self.messages.outbox.settled(&group, sequence, how);
@@ -199,7 +269,11 @@ impl Machine {
             return self.outcome(sending, stopped(DeliveryStop::Busy(why)), cx);
         };
         let sizes = &self.messages.sizes;
-        let body = |sequence: &u64| (*sequence, vec![0; sizes.get(sequence).copied().unwrap_or(0)]);
+        let bodies = &self.messages.bodies;
+        let body = |sequence: &u64| match bodies.get(sequence) {
+            Some(body) => (*sequence, body.bytes.to_vec()),
+            None => (*sequence, vec![0; sizes.get(sequence).copied().unwrap_or(0)]),
+        };
         let delivery = Arc::new(Delivery {
             publisher: self.me,
             group: sending.group.clone(),
@@ -214,7 +288,7 @@ impl Machine {
         }
         let Some(header) = header(&component) else { return };
         let (to, whose) = (sending.node, Whose::Delivery(Box::new(sending)));
-        self.request(whose, to, header, Body::Delivery(delivery), cx);
+        self.request(whose, to, header, frame::Body::Delivery(delivery), cx);
     }
 
     /// The end of a delivery to another node.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wattle_contracts::call::CallHeader;
+use wattle_contracts::call::{CallHeader, ErrorKind};
 use wattle_contracts::id::{ComponentId, NodeId};
 use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, MessageId};
 use wattle_mesh::core::outbox::{Inbox, Outcome, Sending};
@@ -17,6 +17,7 @@ use crate::lattice::disk::{Kept, Op};
 use crate::lattice::fabric::draw;
 use crate::lattice::happening::Happening;
 use crate::mutant::Mutant;
+use crate::wasm::Message;
 
 /// After so long no further message of a delivery is begun.
 const SLICE: Duration = Duration::from_secs(5);
@@ -169,10 +170,37 @@ impl Machine {
         } else if !self.share_runs(id) {
             self.stop_delivery(id, DeliveryStop::NotHere);
         } else {
+            if self.begin_handler(id, cx) {
+                return;
+            }
             let behaviour = self.behaviour_of(id);
             return cx.wake(cx.now.plus(behaviour), Wake::Handle(id));
         }
         self.end_if_over(id, cx);
+    }
+
+    /// Lets a real component handle the next message. False where it is made up.
+    fn begin_handler(&mut self, id: u64, cx: &mut Cx<'_>) -> bool {
+        let Some(one) = self.receiving.deliveries.get(&id) else { return false };
+        let Some((sequence, body)) = one.delivery.messages.get(one.at) else { return false };
+        let message = Message {
+            subject: one.delivery.subject.to_string(),
+            body: body.clone(),
+            id: Some(MessageId { publisher: one.delivery.publisher, sequence: *sequence }),
+        };
+        let component = one.component.clone();
+        self.begin_handling(id, &component, message, cx)
+    }
+
+    /// A real component is done with a message.
+    pub(super) fn handled_with(&mut self, id: u64, result: Result<(), ErrorKind>, cx: &mut Cx<'_>) {
+        match result {
+            Ok(()) => self.next_is_handled(id, cx),
+            Err(kind) => {
+                self.stop_delivery(id, DeliveryStop::Failed(kind.to_string()));
+                self.end_if_over(id, cx);
+            }
+        }
     }
 
     fn share_runs(&self, id: u64) -> bool {
@@ -199,6 +227,11 @@ impl Machine {
             self.stop_delivery(id, DeliveryStop::Failed("it failed".into()));
             return self.end_if_over(id, cx);
         }
+        self.next_is_handled(id, cx);
+    }
+
+    fn next_is_handled(&mut self, id: u64, cx: &mut Cx<'_>) {
+        let Some(one) = self.receiving.deliveries.get_mut(&id) else { return };
         let Delivery { publisher, group, messages, .. } = &*one.delivery;
         let Some((sequence, _)) = messages.get(one.at) else { return };
         let (publisher, group, sequence) = (*publisher, group.clone(), *sequence);

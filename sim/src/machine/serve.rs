@@ -1,7 +1,6 @@
 //! Calls that come from others: executed here, or passed on.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use wattle_contracts::call::{CallHeader, ErrorKind, Relay, Source};
 use wattle_contracts::id::NodeId;
@@ -12,6 +11,7 @@ use super::frame::{Answer, Body, Frame};
 use super::{Cx, Effect, Machine, Payload, Wake};
 use crate::lattice::fabric::draw;
 use crate::lattice::happening::Happening;
+use crate::wasm::{Input, Output};
 
 /// The calls of others that are under way here.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Serving {
 #[derive(Debug)]
 struct Executing {
     answers: Whom,
-    result: Result<(), ErrorKind>,
+    result: Result<Output, ErrorKind>,
 }
 
 #[derive(Debug)]
@@ -66,9 +66,9 @@ impl Machine {
                     return self.pass_on((from, connection, id), header, body, cx);
                 }
                 match body {
-                    Body::Call { call, .. } => {
+                    Body::Call { call, input, .. } => {
                         let answers = Whom::Peer { connection, id };
-                        self.execute(answers, &header, call, cx);
+                        self.execute(answers, &header, call, &input, cx);
                     }
                     Body::Delivery(delivery) => {
                         self.serve_delivery(from, (connection, id), &header, &delivery, cx);
@@ -124,12 +124,20 @@ impl Machine {
         attempt: u64,
         header: &CallHeader,
         call: u64,
+        input: &Input,
         cx: &mut Cx<'_>,
     ) {
-        self.execute(Whom::Own(attempt), header, call, cx);
+        self.execute(Whom::Own(attempt), header, call, input, cx);
     }
 
-    fn execute(&mut self, answers: Whom, header: &CallHeader, call: u64, cx: &mut Cx<'_>) {
+    fn execute(
+        &mut self,
+        answers: Whom,
+        header: &CallHeader,
+        call: u64,
+        input: &Input,
+        cx: &mut Cx<'_>,
+    ) {
         let target = &header.route.target;
         let allowed = match &header.route.source {
             Source::Component(caller) => {
@@ -143,24 +151,47 @@ impl Machine {
             () if !self.serves_here(target) => Some(ErrorKind::Unreachable),
             () => None,
         };
-        let behaviour = self.settings.behaviours.get(target).copied().unwrap_or_default();
-        let (takes, result) = match refused {
-            Some(kind) => (Duration::ZERO, Err(kind)),
-            None => {
-                cx.happens(Happening::Executed { call });
-                match (draw(behaviour.fails_ppm, cx.rng), behaviour.takes) {
-                    (_, takes) if takes > header.time_left => {
-                        (header.time_left, Err(ErrorKind::Deadline))
-                    }
-                    (true, takes) => (takes, Err(ErrorKind::Trapped)),
-                    (false, takes) => (takes, Ok(())),
-                }
-            }
-        };
         self.serving.next += 1;
         let id = self.serving.next;
+        let result = refused.map_or_else(|| Ok(Output::default()), Err);
         self.serving.executing.insert(id, Executing { answers, result });
+        if refused.is_some() {
+            return cx.wake(cx.now, Wake::Serve(id));
+        }
+        cx.happens(Happening::Executed { call });
+        if !self.begin_guest(id, header, input, cx) {
+            self.make_up(id, header, cx);
+        }
+    }
+
+    /// A component that is not really there takes its time, and fails as often as it is said to.
+    fn make_up(&mut self, id: u64, header: &CallHeader, cx: &mut Cx<'_>) {
+        let behaviour = self.settings.behaviours.get(&header.route.target);
+        let behaviour = behaviour.copied().unwrap_or_default();
+        let (takes, result) = match (draw(behaviour.fails_ppm, cx.rng), behaviour.takes) {
+            (_, takes) if takes > header.time_left => (header.time_left, Err(ErrorKind::Deadline)),
+            (true, takes) => (takes, Err(ErrorKind::Trapped)),
+            (false, takes) => (takes, Ok(Output::default())),
+        };
+        self.set_result(id, result);
         cx.wake(cx.now.plus(takes), Wake::Serve(id));
+    }
+
+    pub(super) fn set_result(&mut self, id: u64, result: Result<Output, ErrorKind>) {
+        if let Some(executing) = self.serving.executing.get_mut(&id) {
+            executing.result = result;
+        }
+    }
+
+    /// An execution has come to this end.
+    pub(super) fn executed_with(
+        &mut self,
+        id: u64,
+        result: Result<Output, ErrorKind>,
+        cx: &mut Cx<'_>,
+    ) {
+        self.set_result(id, result);
+        self.executed(id, cx);
     }
 
     /// An execution has come to its end.
@@ -168,7 +199,11 @@ impl Machine {
         let Some(Executing { answers, result }) = self.serving.executing.remove(&id) else {
             return;
         };
-        let result = result.map(|()| Answer::Done { bytes: 64 });
+        let result = result.map(|results| {
+            // Whoever is made up gives as much as others do.
+            let bytes = if results.is_empty() { 64 } else { results.len() };
+            Answer::Done { bytes, results }
+        });
         match answers {
             Whom::Own(attempt) => self.attempt_ended(attempt, result, cx),
             Whom::Peer { connection, id } => self.respond(connection, id, result, cx),

@@ -15,6 +15,8 @@ pub(super) struct Table {
     apps: BTreeMap<AppName, (App, Version)>,
     pub(super) links: Links,
     pub(super) subscriptions: Subscriptions,
+    /// What is put by hand in the place of an app's own configuration, by component and name.
+    pub(super) values: BTreeMap<ComponentId, BTreeMap<String, String>>,
 }
 
 /// What a name within an app stands for.
@@ -26,6 +28,7 @@ pub(super) enum Target<'a> {
 impl Table {
     fn new<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
         let (mut apps, mut links) = (BTreeMap::new(), Vec::new());
+        let mut values: BTreeMap<ComponentId, BTreeMap<String, String>> = BTreeMap::new();
         for record in records {
             match (&record.key, &record.body) {
                 (RecordKey::App(name), RecordBody::App(app)) => {
@@ -34,12 +37,16 @@ impl Table {
                 (RecordKey::Link(key), RecordBody::Link(link)) => {
                     links.push((&**key, &**link, record.version));
                 }
+                (RecordKey::Config(key), RecordBody::Config(config)) => {
+                    let own = values.entry(key.component.clone()).or_default();
+                    own.insert(key.name.to_string(), config.value.clone());
+                }
                 _ => {}
             }
         }
         let links = Links::new(apps.values().map(|(app, version)| (app, *version)), links);
         let subscriptions = Subscriptions::new(apps.values().map(|(app, _)| app));
-        Self { apps, links, subscriptions }
+        Self { apps, links, subscriptions, values }
     }
 
     pub(super) fn apps(&self) -> impl Iterator<Item = &App> {

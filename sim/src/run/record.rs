@@ -88,6 +88,7 @@ impl Recorder {
             Happening::Handled { .. } => counts.handled += 1,
             Happening::CallBegan { .. } => counts.calls += 1,
             Happening::CallEnded { outcome: Ok(()), .. } => counts.answered += 1,
+            Happening::Ran { .. } => counts.executed += 1,
             Happening::Fault(_) => counts.refused += 1,
             Happening::Stands { of, to } => {
                 if let Some(of) = lattice.number_of(*of).filter(|_| self.thoughts.len() < THOUGHTS)

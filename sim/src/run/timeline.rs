@@ -130,7 +130,10 @@ pub(super) fn do_load(lattice: &mut Lattice, load: &Load) {
     let Some(number) = nodes.get(chosen).copied() else { return };
     match &load.what {
         LoadKind::Call(plan) => _ = lattice.call(number, plan),
-        LoadKind::Publish { subject, size } => _ = lattice.publish(number, subject, *size),
+        LoadKind::Publish { subject, text: Some(text), .. } => {
+            _ = lattice.publish_body(number, subject, text.as_bytes().into());
+        }
+        LoadKind::Publish { subject, size, .. } => _ = lattice.publish(number, subject, *size),
         LoadKind::Edit { keys, deletes_ppm } => {
             let key = lattice.rng().random_range(0..*keys);
             let deletes = lattice.rng().random_range(0..1_000_000u32) < *deletes_ppm;

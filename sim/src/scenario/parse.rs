@@ -1,6 +1,7 @@
 //! From text to a checked scenario.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -122,9 +123,12 @@ fn declared(
     let place = raw.manifest.span();
     let (file, text) = read(raw.manifest.get_ref()).map_err(|why| at.error(place.clone(), why))?;
     let manifest = Manifest::parse(&file, &text)?;
+    let folder = Path::new(&file).parent().unwrap_or(Path::new(""));
+    let components = manifest.components.iter();
+    let files = components.map(|(name, one)| (name.clone(), folder.join(&one.wasm))).collect();
     let app = app::declared(manifest, &nodes.plans).map_err(|why| at.error(place, why))?;
     let on = nodes.named_or_all(at, &raw.on)?;
-    Ok(Declared { app, at: time_or(at, &raw.at, DECLARED_AT)?, on })
+    Ok(Declared { app, files, at: time_or(at, &raw.at, DECLARED_AT)?, on })
 }
 
 fn expect(at: Text<'_>, raw: &RawExpect) -> Result<Expect, ScenarioError> {
@@ -229,6 +233,7 @@ impl Names<'_> {
             contract,
             function: raw.function.clone(),
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            arguments: raw.arguments.as_deref().map(Into::into),
             time: time_or(self.at, &raw.deadline, Duration::from_secs(5))?,
         };
         let on = self.nodes.named_or_all(self.at, &raw.on)?;
@@ -240,6 +245,7 @@ impl Names<'_> {
         let what = LoadKind::Publish {
             subject: parsed(self.at, &raw.subject)?,
             size: usize::try_from(bytes).unwrap_or(usize::MAX),
+            text: raw.text.as_deref().map(Into::into),
         };
         let on = self.nodes.named_or_all(self.at, &raw.on)?;
         self.load(on, (&raw.every, &raw.start, &raw.until), what)

@@ -115,6 +115,7 @@ pub(super) struct RawCall {
     pub(super) to: Option<Text>,
     pub(super) contract: Option<Text>,
     pub(super) function: String,
+    pub(super) arguments: Option<String>,
     pub(super) every: Text,
     pub(super) deadline: Option<Text>,
     pub(super) size: Option<Text>,
@@ -127,6 +128,7 @@ pub(super) struct RawCall {
 pub(super) struct RawPublish {
     pub(super) on: Option<Text>,
     pub(super) subject: Text,
+    pub(super) text: Option<String>,
     pub(super) every: Text,
     pub(super) size: Option<Text>,
     pub(super) start: Option<Text>,
