@@ -60,11 +60,15 @@ impl Audit {
         clock: WallClock,
         limit: u64,
     ) -> Result<Arc<Self>> {
-        let (keep, opened) = Keep::open(folder, key, limit)?;
+        let (mut keep, opened) = Keep::open(folder, key, limit)?;
+        // Before anything else, and before the node signs how far it reaches now.
+        if let Err(error) = begin(&mut keep, clock, &opened.problems) {
+            tracing::error!("the audit log can't be written: {error:#}");
+        }
         let (queue, told) = sync_channel(QUEUE);
         let (shown, head) = watch::channel(keep.head());
         let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(keep, clock, lost.clone(), shown, opened.problems);
+        let writer = Writer::new(keep, clock, lost.clone(), shown);
         let thread = std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || writer.run(&told))
@@ -103,6 +107,19 @@ impl Audit {
             tracing::error!("the thread that writes the audit log failed");
         }
     }
+}
+
+/// Writes down what is wrong with the log as it was found.
+fn begin(keep: &mut Keep, clock: WallClock, problems: &[String]) -> Result<()> {
+    for why in problems {
+        tracing::error!(why, "the audit log is not as this node had left it");
+    }
+    let damaged = problems.iter().map(|why| Happening::Damaged { why: why.clone() });
+    let damaged: Vec<Happening> = damaged.collect();
+    if !damaged.is_empty() {
+        keep.add(clock.now(), &damaged)?;
+    }
+    keep.sync()
 }
 
 impl wattle_mesh::net::Audit for Audit {

@@ -8,7 +8,6 @@ mod messages;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};

@@ -151,7 +151,7 @@ async fn on_a_small_machine_components_run_without_a_pool() {
 async fn a_huge_list_is_not_taken_over_by_the_host() {
     let (engine, node) = (engine(), Node::new());
     let limits = Limits { output: 1 << 20, ..Limits::default() };
-    let list = actor_with(&component(&engine, &wat::hostile()), "t/list", &node, limits);
+    let list = actor_with(&component(&engine, &wat::hostile()), "t/list", &node, limits).unwrap();
     let hostile = contract("test:hostile/hostile");
     let get = async |count| list.call_values(context(), &hostile, "list", &[Val::U32(count)]).await;
     assert!(matches!(&get(1_000).await.unwrap()[..], [Val::List(all)] if all.len() == 1_000));
@@ -165,7 +165,7 @@ async fn a_huge_list_is_not_taken_over_by_the_host() {
 async fn a_flood_of_host_calls_ends_and_is_named() {
     let (engine, node) = (engine(), Node::new());
     let limits = Limits { host_calls: 1_000, ..Limits::default() };
-    let flood = actor_with(&component(&engine, &wat::hostile()), "t/flood", &node, limits);
+    let flood = actor_with(&component(&engine, &wat::hostile()), "t/flood", &node, limits).unwrap();
     let hostile = contract("test:hostile/hostile");
     let ask = async |calls| flood.call_values(context(), &hostile, "ask", &[Val::U32(calls)]).await;
     ask(500).await.unwrap();

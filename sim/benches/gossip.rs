@@ -36,7 +36,7 @@ fn bench(
     let mut lattice = Lattice::new(1, &plans, quality, settings);
     (0..nodes).for_each(|number| lattice.start(number));
     let begun = Instant::now();
-    let mut pass = |lattice: &mut Lattice, seconds: u64| {
+    let pass = |lattice: &mut Lattice, seconds: u64| {
         let end = lattice.now().plus(Duration::from_secs(seconds));
         lattice.run_until(end);
         lattice.take_seen();

@@ -73,9 +73,8 @@ fn ping() {
     const EVERY: Duration = Duration::from_millis(10);
     const TIME: Duration = Duration::from_secs(600);
     let names = ["a", "b", "c"];
-    let groups = names.map(|name| {
-        format!("[[nodes]]\ngroup = \"{name}\"\nlabels = {{ node = \"{name}\" }}\n")
-    });
+    let groups = names
+        .map(|name| format!("[[nodes]]\ngroup = \"{name}\"\nlabels = {{ node = \"{name}\" }}\n"));
     let components = names.map(|name| {
         format!("[component.{name}]\nwasm = \"{name}.wasm\"\non = {{ node = \"{name}\" }}\n")
     });
@@ -84,7 +83,9 @@ fn ping() {
         "name = \"ping\"\nrun = \"1h\"\n{}[[app]]\nmanifest = \"app.toml\"\n",
         groups.concat()
     );
-    let scenario = Scenario::parse("ping.toml", &text, &|_| Ok(("app.toml".into(), manifest.clone()))).unwrap();
+    let scenario =
+        Scenario::parse("ping.toml", &text, &|_| Ok(("app.toml".into(), manifest.clone())))
+            .unwrap();
     let mut lattice = Lattice::new(1, &scenario.nodes, scenario.usual, Settings::default());
     (0..3).for_each(|number| lattice.start(number));
     lattice.run_until(Time::since_start(Duration::from_secs(10)));
@@ -94,6 +95,7 @@ fn ping() {
     lattice.run_until(Time::since_start(Duration::from_secs(20)));
     lattice.take_seen();
     let calls = names.map(|name| CallPlan {
+        arguments: None,
         from: None,
         to: Some(format!("ping/{name}").parse().unwrap()),
         contract: "wattle:bench/ping".parse().unwrap(),
@@ -112,7 +114,8 @@ fn ping() {
         at = at.plus(EVERY);
         lattice.run_until(at);
         let seen = lattice.take_seen();
-        let is_answer = |what: &Happening| matches!(what, Happening::CallEnded { outcome: Ok(()), .. });
+        let is_answer =
+            |what: &Happening| matches!(what, Happening::CallEnded { outcome: Ok(()), .. });
         answered += seen.iter().filter(|happened| is_answer(&happened.what)).count() as u64;
     }
     let took = worked() - before;

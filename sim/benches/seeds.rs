@@ -96,7 +96,7 @@ fn one(name: &str, scenario: &Scenario, first: u64, count: u64) -> Tally {
     let (begun, end) = (Instant::now(), first + count);
     let (mut at, mut tally) = (first, Tally::default());
     while at < end && tally.found < ENOUGH {
-        let plan = Plan { first: at, seeds: end - at, jobs: 1, broken: None };
+        let plan = Plan { first: at, seeds: end - at, jobs: 1, code: None, broken: None };
         let found = explore(scenario, &plan, |_| {});
         let next = found.as_ref().map_or(end, |found| found.seed + 1);
         tally.seeds += next - at;
@@ -116,7 +116,10 @@ fn one(name: &str, scenario: &Scenario, first: u64, count: u64) -> Tally {
                 found.seed,
                 found.kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
             );
-            found.faults.iter().for_each(|fault| println!("  with {} at {:?}", fault.text, fault.at));
+            found
+                .faults
+                .iter()
+                .for_each(|fault| println!("  with {} at {:?}", fault.text, fault.at));
             for line in found.outcome.around.iter().rev().take(12).rev() {
                 let name = &found.outcome.nodes[line.node];
                 println!("  {:.3} s {name} {}", line.at_micros as f64 / 1e6, line.text);

@@ -13,8 +13,8 @@ pub mod happening;
 mod hostile;
 pub mod nodes;
 mod pipes;
-mod slots;
 mod quic;
+mod slots;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,7 +156,10 @@ enum ForNode {
     /// What it wanted to be woken for, and when, by its own clock.
     Wake(Time, Wake),
     Synced(u64),
-    Written { then: Then, is_done: bool },
+    Written {
+        then: Then,
+        is_done: bool,
+    },
     DialFailed(Target),
     Knocked(NodeId),
     Hostile,

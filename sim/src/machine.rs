@@ -11,8 +11,8 @@ mod census;
 mod chat;
 mod frame;
 mod gossip;
-mod introducing;
 mod guests;
+mod introducing;
 mod links;
 mod messages;
 mod plane;
@@ -147,14 +147,30 @@ impl Cx<'_> {
 /// What a machine wants done.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    Send { connection: u64, payload: Payload },
-    Dial { target: Target, addresses: Vec<String> },
+    Send {
+        connection: u64,
+        payload: Payload,
+    },
+    Dial {
+        target: Target,
+        addresses: Vec<String>,
+    },
     /// Dials a node that dials this one at the same moment.
-    DialTogether { node: NodeId },
-    Close { connection: u64 },
-    Write { ops: Vec<Op>, then: Then },
+    DialTogether {
+        node: NodeId,
+    },
+    Close {
+        connection: u64,
+    },
+    Write {
+        ops: Vec<Op>,
+        then: Then,
+    },
     Reload,
-    Wake { at: Time, what: Wake },
+    Wake {
+        at: Time,
+        what: Wake,
+    },
     Happens(Happening),
 }
 

@@ -132,8 +132,7 @@ impl<T> Queue<T> {
     fn turn_to(&mut self, slot: u64) {
         self.slot = slot;
         let at = index(slot);
-        if let (Some(entries), Some(word)) =
-            (self.slots.get_mut(at), self.filled.get_mut(at / 64))
+        if let (Some(entries), Some(word)) = (self.slots.get_mut(at), self.filled.get_mut(at / 64))
         {
             let mut entries = std::mem::take(entries);
             entries.drain(..).for_each(|entry| self.due.push(Reverse(entry)));

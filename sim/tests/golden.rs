@@ -71,7 +71,7 @@ component = "ledger"
 subjects = ["orders.>"]
 "#;
 
-const HASH: &str = "sha256:?";
+const HASH: &str = "sha256:3b83dce83413eea930c564de8f57d203b2d2b056a881b3a6b940da6fb5f77167";
 
 #[test]
 fn the_golden_run_is_what_it_was() {

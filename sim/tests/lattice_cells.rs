@@ -24,8 +24,7 @@ fn cells(seed: u64, count: usize, size: usize, app: &str) -> (Lattice, Scenario)
         format!("name = \"cells\"\nrun = \"1h\"\n{groups}[[app]]\nmanifest = \"app.toml\"\n");
     let read = |_: &str| Ok(("app.toml".to_string(), app.to_string()));
     let scenario = Scenario::parse("cells.toml", &text, &read).unwrap();
-    let mut lattice =
-        Lattice::new(seed, &scenario.nodes, scenario.usual, Settings::default());
+    let mut lattice = Lattice::new(seed, &scenario.nodes, scenario.usual, Settings::default());
     (0..lattice.len()).for_each(|number| lattice.start(number));
     (lattice, scenario)
 }
@@ -54,11 +53,10 @@ fn gossip_stays_in_its_cell_and_records_do_not() {
     let key = edit(&mut lattice, 0, "k");
     run_to(&mut lattice, 65);
     assert_eq!(holders(&lattice, &key), 18);
-    // Of other cells a node knows the ambassadors that it has a connection to, at most.
-    for number in 0..18 {
-        let known = lattice.census(number).0;
-        assert!((6..=10).contains(&known), "{number} knows {known} nodes");
-    }
+    // Of other cells a node knows those that it has or had a connection to: most nodes none.
+    let known: Vec<usize> = (0..18).map(|number| lattice.census(number).0).collect();
+    assert!(known.iter().filter(|known| **known == 6).count() >= 9, "{known:?}");
+    assert!(known.iter().all(|known| (6..18).contains(known)), "{known:?}");
 }
 
 #[test]
@@ -102,6 +100,7 @@ fn a_call_goes_to_another_cell() {
     assert!(runs.len() == 1 && runs[0] < 4, "{runs:?}");
     lattice.take_seen();
     let plan = CallPlan {
+        arguments: None,
         from: None,
         to: Some(prices),
         contract: "example:shop/pricing".parse().unwrap(),

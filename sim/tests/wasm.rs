@@ -206,7 +206,7 @@ fn a_message_that_a_component_publishes_is_handled_by_another_and_what_that_keep
                 entries.push(format!("\"{sequence} notes.x begun {rest}\""));
             }
         }
-        entries.push(format!("\"{sequence} notes.x {}\"", text.trim_start_matches("slow ")));
+        entries.push(format!("\"{sequence} notes.x {text}\""));
     }
     // What the ledger has written down is in the store, and on its disk.
     mesh.kill(0);

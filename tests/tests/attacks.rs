@@ -234,7 +234,8 @@ async fn a_member_declares_what_its_role_allows_and_a_node_alone_nothing() {
     let [a, b] = Up::start_all(nodes).await;
     meet(&[&a, &b], PATIENCE).await;
     let echo = ManifestText::new(ECHO).write(&mesh, "echo.toml").await;
-    let other = ManifestText::new(ECHO).named("other").write(&mesh, "other.toml").await;
+    let other = ManifestText::new(ECHO).named("other").on("component.echo", "a");
+    let other = other.write(&mesh, "other.toml").await;
     // Before there are operators, whoever can use a node declares, and what was declared stays.
     a.run(&other, "other/echo", &a).await;
     let admin = mesh.admin(&a).await;
@@ -245,6 +246,7 @@ async fn a_member_declares_what_its_role_allows_and_a_node_alone_nothing() {
     }
     let said = b.verb(["config", "put", "other/echo", "x=1"]).await.refused();
     assert!(said.contains("this mesh has operators"), "{said}");
+    b.sees_running("other/echo", &[&a]).await;
     assert_eq!(b.call("other/echo", "echo", "[1]").await.unwrap(), "[1]");
 
     // An operator of one app, by an invitation, with its key in the folder of the node it uses.

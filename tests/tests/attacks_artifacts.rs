@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
@@ -188,5 +187,4 @@ async fn names_that_lead_elsewhere_are_no_names() {
     // The node is as well as before.
     let manifest = app("fine").write(&mesh, "fine.toml").await;
     node.run(&manifest, "fine/echo", &node).await;
-    tokio::time::sleep(Duration::from_millis(10)).await;
 }

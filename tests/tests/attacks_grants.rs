@@ -307,7 +307,7 @@ async fn where_a_call_leaves_the_component_is_told_which_rule_is_missing() {
     meet(&[&near, &far], PATIENCE).await;
     let link = "contract = \"example:shop/pricing\"";
     let granting =
-        |function| shop("near").with(link, &format!("{link}\nfunctions = [\"{function}\"]"));
+        |function: &str| shop("near").with(link, &format!("{link}\nfunctions = [\"{function}\"]"));
     let said = near.apply(&granting("discount").write(&mesh, "shop.toml").await).await.refused();
     assert!(said.contains("`discount`") && said.contains("`catalogue`"), "{said}");
     let manifest = granting("catalogue");

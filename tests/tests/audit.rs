@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wattle_tests::command::{Answer, wattle};
+use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
 use wattle_tests::wait::{PATIENCE, eventually, holds};
-use wattle_tests::{TestMesh, TestNode, Up, paths, ports};
+use wattle_tests::{TestMesh, TestNode, Up, ports};
 
 const ECHO: &str = "app = \"echo\"\n\n[component.echo]\nwasm = \"echo.wasm\"\n";
 
-/// A node tells how far its log reaches every ten seconds, and looks as often.
-const WITNESSED: Duration = Duration::from_secs(60);
+/// A node tells how far its log reaches every ten seconds, and looks as often; a witness writes it
+/// down every thirty.
+const WITNESSED: Duration = Duration::from_secs(90);
 
 /// The entries of a node's log that are called `what`.
 async fn entries(node: &TestNode, what: &str) -> Vec<serde_json::Value> {
@@ -50,8 +52,7 @@ async fn what_is_let_in_declared_run_and_refused_is_written_down_and_a_change_of
     let mut node = mesh.node("a").listen(address).start().await;
     let friend = mesh.node("b").start().await;
     meet(&[&node, &friend], PATIENCE).await;
-    mesh.publisher().sign(&paths::guest("echo"), &mesh.folder().join("echo.wasm")).await;
-    let manifest = mesh.write("app.toml", ECHO);
+    let manifest = ManifestText::new(ECHO).on("component.echo", "a").write(&mesh, "app.toml").await;
     node.run(&manifest, "echo/echo", &node).await;
     let join = ["--no-mdns".to_owned(), "--join".to_owned(), address.to_string()];
     let _stranger = theirs.node("x").discovery(join).start().await;
@@ -119,7 +120,7 @@ async fn a_log_that_was_cut_short_with_its_signature_is_noticed_by_the_others() 
         holds(so_far, format!("{seen:?}"))
     })
     .await;
-    let export = mesh.folder().join("b.log");
+    let export = mesh.folder().join("b.export");
     b.verb(["audit", "export", "--out", export.to_str().unwrap()]).await.ok();
 
     a.kill();
@@ -132,7 +133,7 @@ async fn a_log_that_was_cut_short_with_its_signature_is_noticed_by_the_others() 
     }
     // By itself it is whole; held against the other's it is not.
     verify(a.data()).await.ok();
-    let alone = mesh.folder().join("a.log");
+    let alone = mesh.folder().join("a.export");
     a.verb(["audit", "export", "--out", alone.to_str().unwrap()]).await.ok();
     let answer =
         wattle(["audit".as_ref(), "verify".as_ref(), export.as_os_str(), alone.as_os_str()]).await;

@@ -97,7 +97,8 @@ async fn a_secret_is_opened_where_its_component_runs_and_follows_a_rotation() {
     says(&late, &fingerprint(SECOND)).await;
     let listed = secrets(&late).await;
     assert_eq!(listed["secrets"][0]["not_sealed_to"], serde_json::json!([late.id()]), "{listed}");
-    let handed = vault.verb(["audit", "query", "--json", "--what", "secret-handed-over"]).await.ok();
+    let handed =
+        vault.verb(["audit", "query", "--json", "--what", "secret-handed-over"]).await.ok();
     let handed: Value = serde_json::from_str(handed.lines().next().unwrap()).unwrap();
     assert_eq!((&handed["to"], &handed["name"]), (&late.id().into(), &"token".into()));
     let used = late.verb(["audit", "query", "--json", "--what", "secret-used"]).await.ok();

@@ -136,7 +136,8 @@ impl NodeId {
         let mut rest = PEER_ID_PREFIX.iter().chain(&self.0).fold(0, add);
         let mut digits = [0u8; 8];
         for digit in digits.iter_mut().rev() {
-            *digit = usize::try_from(rest % 58).ok().and_then(|at| DIGITS.get(at)).map_or(0, |d| *d);
+            *digit =
+                usize::try_from(rest % 58).ok().and_then(|at| DIGITS.get(at)).map_or(0, |d| *d);
             rest /= 58;
         }
         digits.into_iter().map(char::from).collect()

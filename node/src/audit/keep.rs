@@ -140,6 +140,10 @@ impl Keep {
 
     /// Adds a signature over everything so far.
     pub(super) fn checkpoint(&mut self, at: UnixMillis) -> Result<()> {
+        // Turning to another file may add an entry, which would stand between.
+        if self.length >= FILE {
+            self.turn(at)?;
+        }
         let signature = self.head().sign(&self.key).context("the head can't be signed")?;
         self.add(at, &[Happening::Checkpoint { signature }])
     }

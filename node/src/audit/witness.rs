@@ -18,8 +18,8 @@ use super::Audit;
 /// How often this node looks what the others say, and says how far its own log reaches.
 const EACH: Duration = Duration::from_secs(10);
 
-/// How often one log's head is written into another.
-const WRITTEN: Duration = Duration::from_secs(600);
+/// How often one log's head is written into another, while it grows.
+const WRITTEN: Duration = Duration::from_secs(30);
 
 /// So many nodes are the witnesses of each.
 const WITNESSES: usize = 3;

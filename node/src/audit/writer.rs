@@ -37,7 +37,6 @@ pub(super) struct Writer {
     /// What could not be written.
     unwritten: u64,
     shown: watch::Sender<Head>,
-    problems: Vec<String>,
     /// Since when something is not synced.
     unsynced: Option<Instant>,
     /// When the last checkpoint was, and after which entry.
@@ -51,7 +50,6 @@ impl Writer {
         clock: WallClock,
         lost: Arc<AtomicU64>,
         shown: watch::Sender<Head>,
-        problems: Vec<String>,
     ) -> Self {
         let started = Instant::now();
         let signed = (started, keep.head().number);
@@ -63,7 +61,6 @@ impl Writer {
             lost,
             unwritten: 0,
             shown,
-            problems,
             unsynced: None,
             signed,
             complained: None,
@@ -71,11 +68,6 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, told: &Receiver<Told>) {
-        let problems = std::mem::take(&mut self.problems);
-        for why in &problems {
-            tracing::error!(why, "the audit log is not as this node had left it");
-        }
-        self.write(problems.into_iter().map(|why| Happening::Damaged { why }).collect());
         loop {
             let (batch, ends) = self.take(told);
             self.write(batch);
@@ -126,7 +118,12 @@ impl Writer {
             Ok(()) => {
                 self.unwritten = 0;
                 self.unsynced.get_or_insert_with(Instant::now);
-                self.shown.send_replace(self.keep.head());
+                // What was only witnessed is no news, or an idle mesh would witness its witnessing for
+                // ever.
+                let is_witnessed = |one: &Happening| matches!(one, Happening::Witnessed { .. });
+                if !batch.iter().all(is_witnessed) {
+                    self.shown.send_replace(self.keep.head());
+                }
             }
             Err(error) => {
                 let told = usize::from(self.unwritten > 0);
@@ -145,7 +142,6 @@ impl Writer {
                 Ok(()) => {
                     self.signed = (Instant::now(), self.keep.head().number);
                     self.unsynced.get_or_insert_with(Instant::now);
-                    self.shown.send_replace(self.keep.head());
                 }
                 Err(error) => self.complain(&error),
             }

@@ -20,7 +20,7 @@ pub(super) enum LinkVerb {
     ///
     /// The link becomes a record of its own. It counts before the app's link with the same source,
     /// contract and name, until it is taken back with `wattle link rm`.
-    Put(Put),
+    Put(Box<Put>),
     /// Takes back a link that was put by hand; the app's own, if it has one, counts again.
     Rm(Rm),
     /// Lists where imports go, and who says so.

@@ -15,8 +15,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use wattle_sim::explore::{self, Found};
 use wattle_sim::scenario::Fault;
-use wattle_sim::{Fidelity, Options, Outcome, Scenario, report};
 use wattle_sim::wasm::Code;
+use wattle_sim::{Fidelity, Options, Outcome, Scenario, report};
 
 use super::output::{print, print_json, table};
 

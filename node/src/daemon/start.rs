@@ -21,6 +21,7 @@ use wattle_mesh::core::outbox::Config as OutboxConfig;
 use wattle_mesh::core::records::Write;
 use wattle_mesh::net::{
     About, HostDirectory, JoinTarget, Loaded, Mesh, MeshConfig, MeshError, RecordStore, StoreError,
+    WallClock,
 };
 
 use super::gateway::Gateway;

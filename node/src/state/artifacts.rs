@@ -31,6 +31,9 @@ pub(crate) enum StoreArtifactError {
     Disk(anyhow::Error),
 }
 
+/// An artifact's bytes, and who has signed them.
+pub(crate) type Verified = (Vec<u8>, Vec<PublisherKey>);
+
 impl ArtifactStore {
     /// The store in `folder`.
     pub(crate) fn open(folder: PathBuf) -> Result<Self> {
@@ -60,7 +63,7 @@ impl ArtifactStore {
         &self,
         wanted: Digest,
         trusted: &[PublisherKey],
-    ) -> Result<Option<(Vec<u8>, Vec<PublisherKey>)>, StoreArtifactError> {
+    ) -> Result<Option<Verified>, StoreArtifactError> {
         let path = self.path(wanted);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,

@@ -93,7 +93,8 @@ impl Disk {
     /// Begins a write; [`Disk::done`] ends it. `None` if there is no room.
     pub fn write(&mut self, ops: Vec<Op>) -> Option<u64> {
         // What is remembered of others replaces what was: there is always room for that.
-        let takes_room = ops.iter().any(|op| !matches!(op, Op::Remember(_) | Op::Said(_) | Op::Settle(..)));
+        let takes_room =
+            ops.iter().any(|op| !matches!(op, Op::Remember(_) | Op::Said(_) | Op::Settle(..)));
         if self.is_full && takes_room {
             return None;
         }

@@ -182,13 +182,16 @@ impl Machine {
         let records = self.plane.records().into_iter().flat_map(|set| set.iter());
         let summaries = records.filter_map(|record| match (&record.key, &record.body) {
             (RecordKey::Cell(cell), RecordBody::Cell(summary)) => {
-                Some((cell, UnixMillis(record.version.at.millis), summary))
+                Some((cell, record.version, summary))
             }
             _ => None,
         });
         let (own, mut is_alone) = (&self.abroad.own, self.abroad.is_alone);
         let summaries = summaries.inspect(|(cell, _, _)| is_alone &= *cell == own);
-        self.abroad.cells.hear(summaries);
+        let mut met = self.abroad.met.clone();
+        met.retain(|node, _| self.links.is_linked(*node));
+        // Who spoke for a cell that it is not in, a node tells in its log.
+        self.abroad.cells.hear(summaries, &met);
         self.abroad.is_alone = is_alone;
     }
 
@@ -270,8 +273,7 @@ impl Machine {
         };
         let members = self.membership.nodes().filter(is_there).map(member).collect();
         let (mine, bytes) = draft(&self.abroad.own, members);
-        let current =
-            current.map(|((writer, at), summary)| Current { writer, at, summary });
+        let current = current.map(|((writer, at), summary)| Current { writer, at, summary });
         if self.abroad.author.is_due(cx.now, cx.wall, current, &mine, bytes) {
             self.abroad.author.wrote(cx.now);
             let key = RecordKey::Cell(self.abroad.own.clone());

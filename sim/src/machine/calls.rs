@@ -207,9 +207,7 @@ impl Machine {
         cx: &mut Cx<'_>,
     ) -> Option<NodeId> {
         let mut serving = self.serving(target, options, tried);
-        routing::prefer(&mut serving, |node| {
-            self.standing_of(*node) == Some(Standing::Alive)
-        });
+        routing::prefer(&mut serving, |node| self.standing_of(*node) == Some(Standing::Alive));
         let candidates: Vec<Candidate> = serving
             .into_iter()
             .map(|node| Candidate {

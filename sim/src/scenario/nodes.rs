@@ -58,7 +58,8 @@ impl Nodes {
             let place = raw.count.as_ref().map_or(raw.group.span(), Spanned::span);
             return Err(at.error(place, format!("expected 1 to {MAX_NODES} nodes in all")));
         }
-        if let Some(Err(why)) = raw.labels.get(CellName::LABEL).map(|name| name.parse::<CellName>()) {
+        if let Some(Err(why)) = raw.labels.get(CellName::LABEL).map(|name| name.parse::<CellName>())
+        {
             return Err(at.error(raw.group.span(), format!("the label `cell`: {why}")));
         }
         let start = time_or(at, &raw.start, Duration::ZERO)?;

@@ -40,6 +40,7 @@ fn an_error_says_where_it_is_and_what_was_expected() {
         ("[[app]]\nmanifest = \"other.toml\"\n", "12:12", "can't read other.toml"),
         ("[expect]\noff = [\"luck\"]\n", "12:8", "converge"),
         ("[[nodes]]\ngroup = \"dc\"\n", "12:9", "there is a group `dc` already"),
+        ("[[nodes]]\ngroup = \"sea\"\nlabels = { cell = \"\" }\n", "12:9", "the label `cell`"),
     ] {
         let text = format!("{GOOD}{more}");
         let error = read(&text).unwrap_err();

@@ -49,6 +49,9 @@ pub(crate) enum Step {
     Ends { rest: Duration, fuel: u64, result: Result<Vec<u8>, CallError> },
 }
 
+/// What came of polling one, what it asks for, and what it has said.
+pub(crate) type Polled = (Step, Vec<Asked>, Vec<(ComponentId, String)>);
+
 /// The guests of one node.
 pub(crate) struct Guests {
     desk: Shared,
@@ -154,11 +157,7 @@ impl Guests {
     }
 
     /// Lets a call go on: what came of it, what it asks for, and what it has said.
-    pub(crate) fn poll(
-        &mut self,
-        id: u64,
-        moment: Moment,
-    ) -> Option<(Step, Vec<Asked>, Vec<(ComponentId, String)>)> {
+    pub(crate) fn poll(&mut self, id: u64, moment: Moment) -> Option<Polled> {
         let running = self.running.get_mut(&id)?;
         self.desk.lock().moment = moment;
         let flag = Arc::new(Flag::default());

@@ -24,6 +24,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         command::cargo().args(["build", "--release", "--bins", "--benches"]).args(packages),
     )?;
     command::run(
-        command::cargo().args(["bench", "--bench", "mesh"]).args(packages).args(&options.args),
+        command::cargo().args(["bench", "--bench", "*"]).args(packages).args(&options.args),
     )
 }

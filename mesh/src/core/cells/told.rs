@@ -30,7 +30,8 @@ impl Cells {
         let (mut told, mut strangers) = (BTreeMap::new(), Vec::new());
         for (cell, version, summary) in others {
             let old = self.told.get(cell);
-            if old.is_some_and(|old| old.version == version) {
+            let is_same = |old: &Told| old.version == version && *old.summary == *summary;
+            if old.is_some_and(is_same) {
                 told.extend(old.map(|old| (cell.clone(), old.clone())));
             } else if self.is_in(version, cell, met) {
                 let nodes = summary.members.iter().map(|member| member.node);

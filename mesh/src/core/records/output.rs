@@ -133,7 +133,7 @@ pub enum Refusal {
         /// What it is about.
         key: RecordKey,
         /// Why not.
-        why: Unentitled,
+        why: Box<Unentitled>,
     },
     /// A message that no honest peer sends.
     #[error("a message about records that makes no sense: {0}")]
@@ -148,7 +148,7 @@ impl Refusal {
             // Who has not heard of a revocation passes on what it makes void; but what is forged
             // was so from the beginning.
             Refusal::Unentitled { why, .. } => {
-                matches!(why, Unentitled::Paper(_) | Unentitled::Invitation(_))
+                matches!(**why, Unentitled::Paper(_) | Unentitled::Invitation(_))
             }
             _ => false,
         }

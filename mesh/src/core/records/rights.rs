@@ -24,13 +24,13 @@ impl Records {
     pub(super) fn check_right(&self, record: &Record) -> Result<(), Refusal> {
         let Some(rights) = &self.rights else { return Ok(()) };
         let key = record.key.clone();
-        rights.check(record).map_err(|why| Refusal::Unentitled { key, why })
+        rights.check(record).map_err(|why| Refusal::Unentitled { key, why: Box::new(why) })
     }
 
     pub(super) fn check_proof(&self, record: &Record) -> Result<(), Refusal> {
         let Some(rights) = &self.rights else { return Ok(()) };
         let key = record.key.clone();
-        rights.prove(record).map_err(|why| Refusal::Unentitled { key, why })
+        rights.prove(record).map_err(|why| Refusal::Unentitled { key, why: Box::new(why) })
     }
 
     /// Takes note of a record that has become current. Whether it changes the rights of others.

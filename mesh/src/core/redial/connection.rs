@@ -72,9 +72,7 @@ pub fn superfluous<C: Copy + Ord>(
     is_idle: impl Fn(C) -> bool,
 ) -> Vec<C> {
     let Some((stays, since)) = which_stays(connections, now, grace) else { return Vec::new() };
-    let is_over = |id: C| {
-        now >= since.plus(FINISH) || (now >= since.plus(SETTLED) && is_idle(id))
-    };
+    let is_over = |id: C| now >= since.plus(FINISH) || (now >= since.plus(SETTLED) && is_idle(id));
     let others = connections.iter().map(|one| one.id).filter(|id| *id != stays);
     others.filter(|id| is_over(*id)).collect()
 }

@@ -97,7 +97,7 @@ impl FromMesh {
         let mut measured = Measured::default();
         measured.add(&reply.nodes);
         for folder in &self.also {
-            let other: NodesReply = Client::new(&folder.join("api.sock"))
+            let other: NodesReply = Client::new(&folder.join("api.sock"), None)
                 .get("/v1/nodes")
                 .await
                 .with_context(|| format!("can't ask the node of --also {}", folder.display()))?;
