@@ -1,7 +1,7 @@
 //! Asks the [`Doorman`] about every connection that comes in, before anything is read from it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -16,15 +16,15 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 
 use super::metrics::Metrics;
-use crate::core::doorman::{Config, Doorman, NOWHERE};
+use crate::core::doorman::{Config, Doorman};
 use crate::core::time::Time;
 
 /// The part of the swarm that turns strangers away.
 pub(super) struct Behaviour {
-    doorman: Doorman,
+    doorman: Doorman<IpAddr>,
     started: Instant,
     metrics: Arc<Metrics>,
-    /// Who stands at the door.
+    /// Who stands at the door, by the neighbourhood.
     pending: BTreeMap<ConnectionId, IpAddr>,
 }
 
@@ -36,8 +36,26 @@ impl Behaviour {
 
     fn done(&mut self, connection: ConnectionId) {
         if let Some(address) = self.pending.remove(&connection) {
-            self.doorman.done(address);
+            self.doorman.done(&address);
         }
+    }
+}
+
+/// An address that stands for those that are not IP addresses.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Who may take the time of everybody else: whole networks count as one where an attacker has as
+/// many addresses as it likes (IPv6: a /64, which is what one host is given, RFC 6177).
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => {
+                let mask = u128::MAX << 64;
+                IpAddr::V6(Ipv6Addr::from(u128::from(v6) & mask))
+            }
+        },
     }
 }
 
@@ -60,7 +78,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        let address = ip(remote);
+        let address = neighbourhood(ip(remote));
         let now = Time::since_start(self.started.elapsed());
         match self.doorman.knock(now, address) {
             Ok(()) => {
@@ -113,5 +131,30 @@ impl NetworkBehaviour for Behaviour {
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::doorman::TurnedAway;
+
+    #[test]
+    fn a_network_that_gives_addresses_away_counts_as_one() {
+        let every = Duration::from_millis(100);
+        let mut doorman = Doorman::new(Config { pending: 2, burst: 4, every, addresses: 8 });
+        let mut knock =
+            |address: &str| doorman.knock(Time::ZERO, neighbourhood(address.parse().unwrap()));
+        for last in 0..2 {
+            assert_eq!(knock(&format!("2001:db8::{last}")), Ok(()));
+        }
+        assert_eq!(knock("2001:db8::ffff"), Err(TurnedAway::Crowd));
+        assert_eq!(knock("2001:db8:0:1::1"), Ok(()));
+        // An IPv4 address is the same one however it is written.
+        assert_eq!(knock("192.0.2.9"), Ok(()));
+        assert_eq!(knock("::ffff:192.0.2.9"), Ok(()));
+        assert_eq!(knock("192.0.2.9"), Err(TurnedAway::Crowd));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -27,8 +27,6 @@ pub(super) struct Keep {
     file: File,
     /// The length of the file, in bytes.
     length: u64,
-    /// The files before it, with their lengths in bytes.
-    older: Vec<(PathBuf, u64)>,
     /// The most that is kept, in bytes.
     limit: u64,
 }
@@ -48,13 +46,8 @@ impl Keep {
         folder.make()?;
         let node = home::node_id(&key);
         let mut opened = Opened::default();
-        let mut older = Vec::new();
-        for path in folder.files()? {
-            let length = fs::metadata(&path)?.len();
-            older.push((path, length));
-        }
-        let (chain, at) = match older.pop() {
-            Some((path, length)) => Self::resume(&path, length, node, &mut opened)
+        let (chain, at) = match folder.files()?.pop() {
+            Some(path) => Self::resume(&path, node, &mut opened)
                 .with_context(|| format!("can't read the audit log {}", path.display()))?,
             None => (Chain::begin(node), None),
         };
@@ -63,13 +56,12 @@ impl Keep {
             Some(at) => at,
             None => folder.begin(&Header { node, after: chain.head() })?,
         };
-        Ok((Self { folder, key, node, chain, file, length, older, limit }, opened))
+        Ok((Self { folder, key, node, chain, file, length, limit }, opened))
     }
 
     /// Goes on in the file at `path`, or behind it, where it was damaged.
     fn resume(
         path: &Path,
-        length: u64,
         node: NodeId,
         opened: &mut Opened,
     ) -> Result<(Chain, Option<(File, u64)>)> {
@@ -109,8 +101,8 @@ impl Keep {
             return Ok((chain, None));
         }
         let mut file = OpenOptions::new().write(true).open(path)?;
-        if (whole as u64) < length {
-            let torn = length - whole as u64;
+        let torn = bytes.len() - whole;
+        if torn > 0 {
             let why = format!("the last entry was not written to its end: {torn} bytes taken out");
             opened.problems.push(why);
             file.set_len(whole as u64)?;
@@ -126,9 +118,19 @@ impl Keep {
     /// Adds entries, all or none of them. They outlive this process at once, and a failure of the
     /// machine after [`Keep::sync`].
     pub(super) fn add(&mut self, at: UnixMillis, happenings: &[Happening]) -> Result<()> {
-        if self.length >= FILE {
-            self.turn(at)?;
-        }
+        self.make_room(at)?;
+        self.append(at, happenings)
+    }
+
+    /// Adds a signature over everything so far.
+    pub(super) fn checkpoint(&mut self, at: UnixMillis) -> Result<()> {
+        // Before it is signed: an entry may come to stand here.
+        self.make_room(at)?;
+        let signature = self.head().sign(&self.key).context("the head can't be signed")?;
+        self.append(at, &[Happening::Checkpoint { signature }])
+    }
+
+    fn append(&mut self, at: UnixMillis, happenings: &[Happening]) -> Result<()> {
         let mut chain = self.chain;
         let mut text = String::new();
         for happening in happenings {
@@ -136,16 +138,6 @@ impl Keep {
             text.push('\n');
         }
         self.write(&text, chain)
-    }
-
-    /// Adds a signature over everything so far.
-    pub(super) fn checkpoint(&mut self, at: UnixMillis) -> Result<()> {
-        // Turning to another file may add an entry, which would stand between.
-        if self.length >= FILE {
-            self.turn(at)?;
-        }
-        let signature = self.head().sign(&self.key).context("the head can't be signed")?;
-        self.add(at, &[Happening::Checkpoint { signature }])
     }
 
     /// Makes what was added outlive a failure of the machine, and signs how far it reaches.
@@ -168,37 +160,34 @@ impl Keep {
         Ok(())
     }
 
-    /// Goes on in another file, and takes out the oldest ones if there are too many.
-    fn turn(&mut self, at: UnixMillis) -> Result<()> {
+    /// Goes on in another file where this one is full, and takes out the oldest ones if there are too
+    /// many.
+    fn make_room(&mut self, at: UnixMillis) -> Result<()> {
+        if self.length < FILE {
+            return Ok(());
+        }
         self.file.sync_data()?;
-        let after = self.head();
-        let full = self.folder.files()?.pop();
-        let (file, length) = self.folder.begin(&Header { node: self.node, after })?;
-        self.older.extend(full.map(|path| (path, self.length)));
-        (self.file, self.length) = (file, length);
-        let mut kept: u64 = self.older.iter().map(|(_, length)| length).sum();
-        while kept + FILE > self.limit && !self.older.is_empty() {
-            let (path, length) = self.older.remove(0);
-            let next = self
-                .older
-                .first()
-                .map_or_else(|| self.folder.files(), |(next, _)| Ok(vec![next.clone()]));
-            let through = next?.first().and_then(|next| header_of(next)).map(|header| header.after);
+        let header = Header { node: self.node, after: self.head() };
+        (self.file, self.length) = self.folder.begin(&header)?;
+        let files = self.folder.files()?;
+        let lengths = files.iter().map(|path| Ok(fs::metadata(path)?.len()));
+        let mut kept: u64 = lengths.sum::<std::io::Result<u64>>()?.saturating_sub(self.length);
+        // The oldest first, each with the one that follows; never the one that was begun just now.
+        for pair in files.windows(2) {
+            let [oldest, next] = pair else { break };
+            if kept + FILE <= self.limit {
+                break;
+            }
+            kept = kept.saturating_sub(fs::metadata(oldest)?.len());
             // Said before it is done: what is missing has an entry that says so.
-            if let Some(Head { number: through, hash }) = through {
-                self.append_one(at, &Happening::Dropped { through, hash })?;
+            if let Some(Header { after, .. }) = header_of(next) {
+                let Head { number: through, hash } = after;
+                self.append(at, &[Happening::Dropped { through, hash }])?;
                 self.file.sync_data()?;
             }
-            fs::remove_file(&path)?;
-            kept -= length;
+            fs::remove_file(oldest)?;
         }
         Ok(())
-    }
-
-    fn append_one(&mut self, at: UnixMillis, happening: &Happening) -> Result<()> {
-        let mut chain = self.chain;
-        let line = chain.append(at, happening)? + "\n";
-        self.write(&line, chain)
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Report {
     /// How many more are.
     pub(crate) more: u64,
     hashes: BTreeMap<u64, Digest>,
+    /// Whether an entry says that what is before the first one was dropped.
+    is_accounted: bool,
     /// What it says of the logs of others, and in which entry.
     witnessed: Vec<(u64, NodeId, Head)>,
 }
@@ -106,7 +108,7 @@ impl Report {
 
     /// A log whose first entries are gone says so itself.
     fn check_beginning(&mut self) {
-        if self.first > 1 && !self.hashes.contains_key(&0) {
+        if self.first > 1 && !self.is_accounted {
             let first = self.first - 1;
             self.problem(format!(
                 "entries 1 to {first} are not there, and no entry says that they were dropped (an \
@@ -128,8 +130,7 @@ impl Report {
                 self.witnessed.push((entry.n, node, Head { number, hash }));
             }
             Some(Happening::Dropped { through, .. }) if through + 1 >= self.first => {
-                // Marks that what is missing before the first entry is accounted for.
-                self.hashes.insert(0, hash);
+                self.is_accounted = true;
             }
             _ => {}
         }
@@ -191,6 +192,7 @@ fn begin(header: Header, name: &str, reading: &mut Option<(Report, Chain)>) {
             problems: Vec::new(),
             more: 0,
             hashes: BTreeMap::new(),
+            is_accounted: false,
             witnessed: Vec::new(),
         };
         if after.number == 0 && after != Chain::begin(node).head() {

@@ -20,7 +20,7 @@ use wattle_contracts::record::{ConfigKey, RecordBody, RecordKey, Secret, Version
 use wattle_contracts::secret::{self, SecretError};
 use wattle_contracts::wire;
 use wattle_mesh::core::routing::carries;
-use wattle_mesh::net::{Reply, Standing};
+use wattle_mesh::net::{Records, Reply, Standing};
 use wattle_runtime::CallContext;
 use zeroize::Zeroizing;
 
@@ -87,6 +87,15 @@ impl Secrets {
     }
 }
 
+/// A sealed secret among the records, and its version.
+fn secret_in<'r>(records: &'r Records, about: &ConfigKey) -> Option<(&'r Secret, Version)> {
+    let record = records.get(&RecordKey::Secret(about.clone()))?;
+    match &record.body {
+        RecordBody::Secret(secret) => Some((secret, record.version)),
+        _ => None,
+    }
+}
+
 impl Node {
     /// The secret `name` of `source` as it is now; why not, for a component.
     pub(crate) async fn secret_of(
@@ -96,8 +105,8 @@ impl Node {
     ) -> Result<Option<Vec<u8>>, String> {
         let Ok(name) = name.parse::<ConfigName>() else { return Ok(None) };
         let about = ConfigKey { component: source.clone(), name };
-        let table = self.table();
-        let Some((secret, version)) = table.secret(&about) else { return Ok(None) };
+        let records = self.mesh_started().map_err(|error| error.message)?.records();
+        let Some((secret, version)) = secret_in(&records, &about) else { return Ok(None) };
         let outcome = match self.secrets().open(&about, secret) {
             Err(SecretError::NotForUs) => self.handed_over(&about, secret, version).await,
             other => other.map_err(|error| error.to_string()),
@@ -175,14 +184,13 @@ impl Node {
         if about.component != header.route.target {
             return Err(refused("it asks for the secret of another component".into()));
         }
-        let table = self.table();
-        let (secret, version) = table
-            .secret(&about)
+        let records = self.mesh_started()?.records();
+        let (secret, version) = secret_in(&records, &about)
             .ok_or_else(|| refused(format!("there is no secret `{about}`, as far as is known")))?;
         if version != asks.version {
             return Err(refused(format!("of `{about}` another version is known here")));
         }
-        if !self.may_have(&table, &about.component)?.contains(&from) {
+        if !self.may_have(&self.table(), &about.component)?.contains(&from) {
             let message = format!(
                 "node {from} may not have `{about}`: it does not carry the labels that \
                  `{}` is placed by",
@@ -234,7 +242,8 @@ impl Node {
         about: ConfigKey,
         secret: Option<Secret>,
     ) -> Result<Notes, ChangeError> {
-        let table = self.fresh_table();
+        let node_error = |error: CallError| ChangeError::Node(error.message);
+        let records = self.mesh_started().map_err(node_error)?.records();
         let body = match secret {
             Some(secret) => {
                 secret
@@ -242,7 +251,7 @@ impl Node {
                     .map_err(|why| ChangeError::Invalid(format!("secret `{about}`: {why}")))?;
                 RecordBody::Secret(Box::new(secret))
             }
-            None if table.secret(&about).is_none() => {
+            None if secret_in(&records, &about).is_none() => {
                 return Err(ChangeError::NotThere(format!("there is no secret `{about}`")));
             }
             None => RecordBody::Tombstone,

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{AppName, ComponentId, ContractId};
 use wattle_contracts::record::{
-    App, ComponentSpec, ConfigKey, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Secret,
-    Version,
+    App, ComponentSpec, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Version,
 };
 use wattle_mesh::core::links::{Import, Links, Target as Link};
 use wattle_mesh::core::publishers::Publishers;
@@ -25,7 +24,6 @@ pub(crate) struct Table {
     apps: BTreeMap<AppName, (App, Version)>,
     links: Links,
     settings: Settings,
-    secrets: BTreeMap<ConfigKey, (Secret, Version)>,
     publishers: Publishers,
     /// Every HTTP route with the component that answers it, the most exact first.
     routes: Vec<(HttpRoute, ComponentId)>,
@@ -41,7 +39,7 @@ impl Table {
     /// What `records` declare.
     pub(crate) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let (mut apps, mut links) = (BTreeMap::new(), Vec::new());
-        let (mut settings, mut secrets) = (Settings::default(), BTreeMap::new());
+        let mut settings = Settings::default();
         let mut publishers = Vec::new();
         for record in records {
             let version = record.version;
@@ -54,9 +52,6 @@ impl Table {
                 }
                 (RecordKey::Config(key), RecordBody::Config(config)) => {
                     settings.insert(key, config, version);
-                }
-                (RecordKey::Secret(key), RecordBody::Secret(secret)) => {
-                    secrets.insert(key.clone(), (Secret::clone(secret), version));
                 }
                 (RecordKey::Publisher(key), RecordBody::Publisher(publisher)) => {
                     publishers.push((*key, &**publisher, version));
@@ -80,7 +75,7 @@ impl Table {
         // on every node.
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.exactness()));
         let publishers = Publishers::new(publishers);
-        Self { apps, links, settings, secrets, publishers, routes }
+        Self { apps, links, settings, publishers, routes }
     }
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
@@ -115,16 +110,6 @@ impl Table {
     /// The configuration values that are records of their own.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    /// A sealed secret, and the version of its record.
-    pub(crate) fn secret(&self, about: &ConfigKey) -> Option<(&Secret, Version)> {
-        self.secrets.get(about).map(|(secret, version)| (secret, *version))
-    }
-
-    /// Every sealed secret.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = (&ConfigKey, &Secret, Version)> {
-        self.secrets.iter().map(|(about, (secret, version))| (about, secret, *version))
     }
 
     /// What `id` stands for.

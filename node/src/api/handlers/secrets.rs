@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use wattle_contracts::id::{ComponentId, IdError};
-use wattle_contracts::record::ConfigKey;
+use wattle_contracts::record::{ConfigKey, Record, RecordBody, RecordKey};
 
 use super::links::change_failure;
 use super::{Shared, failure};
@@ -23,19 +23,24 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 async fn list(State(shared): State<Shared>) -> Json<SecretsReply> {
-    let (node, table) = (&shared.node, shared.node.table());
-    let secrets = table.secrets().map(|(about, secret, version)| {
+    let node = &shared.node;
+    let records = node.mesh().map(|mesh| mesh.records()).unwrap_or_default();
+    let info = |record: &Record| {
+        let (RecordKey::Secret(about), RecordBody::Secret(secret)) = (&record.key, &record.body)
+        else {
+            return None;
+        };
         let may = node.secret_nodes(&about.component).unwrap_or_default();
-        SecretInfo {
+        Some(SecretInfo {
             component: about.component.clone(),
             name: about.name.to_string(),
-            writer: version.writer,
-            at: version.at.millis,
+            writer: record.version.writer,
+            at: record.version.at.millis,
             sealed_to: secret.keys.iter().map(|key| key.node).collect(),
             not_sealed_to: may.into_iter().filter(|node| !secret.is_for(*node)).collect(),
-        }
-    });
-    Json(SecretsReply { secrets: secrets.collect() })
+        })
+    };
+    Json(SecretsReply { secrets: records.iter().filter_map(info).collect() })
 }
 
 /// To whom a secret of this component is to be sealed.
