@@ -11,6 +11,7 @@
 pub mod cells;
 pub mod clock;
 pub mod doorman;
+pub mod gossip;
 pub mod grants;
 pub mod introduce;
 pub mod invoke;

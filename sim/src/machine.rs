@@ -279,7 +279,7 @@ impl Machine {
                 settings.timing.gossip,
             ),
             chat: (settings.gossip && settings.gossip_by == GossipBy::Chitchat)
-                .then(|| chat::Chat::new(id)),
+                .then(|| chat::Chat::new(id, settings.timing.gossip)),
             plane: plane::Plane::default(),
             table: table::Table::default(),
             share: share::Share::default(),

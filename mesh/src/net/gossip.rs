@@ -35,7 +35,7 @@ pub use check::Gate;
 pub use reader::{News, Reader};
 use said::SaidFile;
 use transport::Carrier;
-pub use words::{chitchat_config, node_of, synthetic, text_of};
+pub use words::{chitchat_config, is_urgent, node_of, synthetic, text_of};
 
 /// What a node wants to be known of itself.
 #[derive(Debug)]
@@ -140,11 +140,12 @@ impl Gossip {
         heard: mpsc::Sender<Heard>,
     ) -> Self {
         let gate = Arc::new(Gate::new(config.node(), config.limits.nodes));
-        let carrier = Carrier::new(peers, met, gate.clone(), metrics.clone(), inbox);
+        let round = config.timing.gossip;
+        let carrier = Carrier::new(peers, met, gate.clone(), metrics.clone(), inbox, round);
         Self {
             node: config.node(),
             mesh: config.mesh().to_string(),
-            interval: config.timing.gossip,
+            interval: round,
             clock: config.clock,
             carrier,
             gate,
@@ -207,9 +208,13 @@ impl Gossip {
             Say::Fact(Said { topic, text, .. }) => {
                 let state = chitchat.chitchat();
                 state.lock().await.self_node_state().set(topic.name(), &text);
+                if is_urgent(topic.name()) {
+                    self.carrier.news();
+                }
                 self.own.insert(topic, text);
             }
             Say::Greet(peer) => {
+                self.carrier.greet(peer);
                 let _ = chitchat.gossip(synthetic(peer));
             }
         }

@@ -64,6 +64,8 @@ counters! {
     dials_together,
     /// Messages of gossip sent to peers.
     gossip_sent,
+    /// Greetings of gossip not sent, because as much was said as a round may cost.
+    gossip_spared,
     /// Messages of gossip dropped: for nobody connected, or with a queue full.
     gossip_dropped,
     /// Messages of gossip refused, for what they claim.

@@ -165,7 +165,7 @@ impl Machine {
     fn say<T: serde::Serialize>(&mut self, topic: &str, statement: &T, cx: &mut Cx<'_>) {
         let Some(fact) = self.sign_fact(topic, statement, cx) else { return };
         self.take_fact(fact.clone(), cx);
-        self.gossip_fact(fact);
+        self.gossip_fact(cx.now, fact);
     }
 
     /// When the next look at who is there is worth it.

@@ -1,6 +1,7 @@
 //! What carries the facts of nodes about themselves where chitchat would be too slow.
 //!
-//! A stand-in, not chitchat's own code, which [`super::chat`] runs. It exchanges as chitchat does (a digest, what is newer, what is newer the other way: van
+//! A stand-in, not chitchat's own code, which [`super::chat`] runs. It exchanges as
+//! chitchat does (a digest, what is newer, what is newer the other way: van
 //! Renesse, Dumitriu, Gough, Thomas, "Efficient reconciliation and flow control for anti-entropy
 //! protocols", 2008), with [`PEERS`] peers a round, and its failure detector has chitchat's rule
 //! and the parameters of a real node: silence of eight times the usual interval is taken for
@@ -14,9 +15,11 @@ use serde::Serialize;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::trust::UnixMillis;
+use wattle_mesh::core::gossip::{Config, Pace};
 use wattle_mesh::core::membership::Evidence;
 use wattle_mesh::core::redial::{Source, Target};
 use wattle_mesh::core::time::Time;
+use wattle_mesh::net::gossip::is_urgent;
 
 use super::{Cx, Effect, Machine, Payload};
 use crate::mutant::Mutant;
@@ -28,6 +31,8 @@ const PHI: u128 = 8;
 /// So many intervals are remembered, and the first guess counts as so many.
 const SAMPLES: u128 = 50;
 const PRIOR: u128 = 5;
+/// What chitchat takes to name a node in a digest, in bytes.
+const NAME: usize = 106;
 
 /// A message of the stand-in.
 #[derive(Debug, Serialize)]
@@ -62,6 +67,8 @@ fn plain<S: serde::Serializer>(facts: &[Arc<Fact>], to: S) -> Result<S::Ok, S::E
 pub(super) struct State {
     me: NodeId,
     round: Duration,
+    /// How often it begins an exchange.
+    pace: Pace,
     known: BTreeMap<NodeId, Known>,
     live: BTreeSet<NodeId>,
     dead: BTreeSet<NodeId>,
@@ -82,7 +89,8 @@ impl State {
     pub(super) fn new(me: NodeId, wall: UnixMillis, round: Duration) -> Self {
         let own = Known { beat: Beat { life: wall.0, heart: 1, facts: 0 }, ..Known::default() };
         let (live, dead) = (BTreeSet::new(), BTreeSet::new());
-        Self { me, round, known: BTreeMap::from([(me, own)]), live, dead }
+        let pace = Pace::new(Config::with_rounds_of(round), Time::ZERO);
+        Self { me, round, pace, known: BTreeMap::from([(me, own)]), live, dead }
     }
 
     fn digest(&self) -> BTreeMap<NodeId, Beat> {
@@ -171,9 +179,12 @@ impl Known {
 
 impl Machine {
     /// Something that this node says of itself goes out with the next round.
-    pub(super) fn gossip_fact(&mut self, fact: Fact) {
+    pub(super) fn gossip_fact(&mut self, now: Time, fact: Fact) {
         if self.chat.is_some() {
-            return self.chat_fact(&fact);
+            return self.chat_fact(now, &fact);
+        }
+        if is_urgent(&fact.topic) {
+            self.gossip.pace.news(now);
         }
         if let Some(own) = self.gossip.known.get_mut(&self.me) {
             own.beat.facts += 1;
@@ -189,6 +200,9 @@ impl Machine {
         let chosen = rand::seq::index::sample(cx.rng, peers.len(), PEERS.min(peers.len()));
         let chosen: Vec<NodeId> =
             chosen.into_iter().filter_map(|at| peers.get(at).copied()).collect();
+        let bytes = self.gossip.known.len() * NAME;
+        let chosen: Vec<NodeId> =
+            chosen.into_iter().filter(|_| self.gossip.pace.begin(cx.now, bytes)).collect();
         if !chosen.is_empty() {
             let digest = Arc::new(Gossip::Digest(self.gossip.digest()));
             for peer in chosen {

@@ -1,8 +1,10 @@
 //! chitchat's transport: its datagrams travel as control messages between connected peers.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chitchat::transport::{Socket, Transport};
@@ -13,6 +15,8 @@ use wattle_contracts::id::NodeId;
 
 use super::check::Gate;
 use super::words::synthetic;
+use crate::core::gossip::{Config, Pace};
+use crate::core::time::Time;
 use crate::net::cells::Met;
 use crate::net::metrics::Metrics;
 use crate::net::peers::Peers;
@@ -29,6 +33,16 @@ pub(super) struct Carrier {
     metrics: Arc<Metrics>,
     inbox: Arc<Mutex<Inbox>>,
     turn: Arc<AtomicUsize>,
+    started: Instant,
+    beginning: Arc<std::sync::Mutex<Beginning>>,
+}
+
+/// When this node begins an exchange itself.
+struct Beginning {
+    pace: Pace,
+    /// Peers that are to be greeted in any case, because their connection has just come up.
+    /// chitchat greets each of them next, so there are at most as many as there are connections.
+    greet: BTreeSet<SocketAddr>,
 }
 
 impl Carrier {
@@ -38,9 +52,36 @@ impl Carrier {
         gate: Arc<Gate>,
         metrics: Arc<Metrics>,
         inbox: Inbox,
+        round: Duration,
     ) -> Self {
         let (inbox, turn) = (Arc::new(Mutex::new(inbox)), Arc::default());
-        Self { peers, met, gate, metrics, inbox, turn }
+        let pace = Pace::new(Config::with_rounds_of(round), Time::ZERO);
+        let beginning = Beginning { pace, greet: BTreeSet::new() };
+        let beginning = Arc::new(std::sync::Mutex::new(beginning));
+        Self { peers, met, gate, metrics, inbox, turn, started: Instant::now(), beginning }
+    }
+
+    /// This node has news to tell.
+    pub(super) fn news(&self) {
+        self.beginning().pace.news(self.now());
+    }
+
+    /// The next greeting to this peer goes out, whatever it costs.
+    pub(super) fn greet(&self, peer: NodeId) {
+        self.beginning().greet.insert(synthetic(peer));
+    }
+
+    fn may_begin(&self, to: SocketAddr, bytes: usize) -> bool {
+        let mut beginning = self.beginning();
+        beginning.greet.remove(&to) || beginning.pace.begin(self.now(), bytes)
+    }
+
+    fn beginning(&self) -> std::sync::MutexGuard<'_, Beginning> {
+        self.beginning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Time {
+        Time::since_start(self.started.elapsed())
     }
 
     pub(super) fn connected(&self) -> Vec<NodeId> {
@@ -74,11 +115,14 @@ impl Transport for Carrier {
 #[async_trait]
 impl Socket for Carrier {
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        let bytes = message.serialize_to_vec();
+        if matches!(message, ChitchatMessage::Syn { .. }) && !self.may_begin(to, bytes.len()) {
+            self.metrics.gossip_spared.one();
+            return Ok(());
+        }
         // Dropping is part of chitchat's life: it was made for UDP.
-        let sent = self.receiver(to, &message).is_some_and(|peer| {
-            let bytes = message.serialize_to_vec();
-            self.peers.tell(peer, Control::Gossip(bytes))
-        });
+        let receiver = self.receiver(to, &message);
+        let sent = receiver.is_some_and(|peer| self.peers.tell(peer, Control::Gossip(bytes)));
         match sent {
             true => self.metrics.gossip_sent.one(),
             false => self.metrics.gossip_dropped.one(),

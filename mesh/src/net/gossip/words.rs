@@ -11,6 +11,8 @@ use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::trust::UnixMillis;
 use wattle_contracts::wire;
 
+use crate::net::statement::Topic;
+
 /// The longest fact, as text. chitchat's own limit for a value is 64 KiB, for a message too.
 const MAX_FACT: usize = 24 * 1024;
 
@@ -50,6 +52,12 @@ pub fn chitchat_config(
         catchup_callback: None,
         extra_liveness_predicate: None,
     }
+}
+
+/// Whether others are to know soon what is said on a topic, because calls and their ways depend on
+/// it.
+pub fn is_urgent(topic: &str) -> bool {
+    [Topic::About, Topic::Runs, Topic::Reach].iter().any(|urgent| urgent.name() == topic)
 }
 
 /// The address under which chitchat knows a node: made from its id, in the range for local use

@@ -163,6 +163,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("dials_failed", mesh.dials_failed),
         ("dials_together", mesh.dials_together),
         ("gossip_sent", mesh.gossip_sent),
+        ("gossip_spared", mesh.gossip_spared),
         ("gossip_dropped", mesh.gossip_dropped),
         ("gossip_refused", mesh.gossip_refused),
         ("gossip_restarts", mesh.gossip_restarts),
