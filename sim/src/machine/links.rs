@@ -178,7 +178,7 @@ impl Links {
     ) {
         self.detours = detours;
         self.ways = Arc::clone(ways);
-        self.held = self.used.keys().filter(|node| ways.contains_key(node)).copied().collect();
+        self.held = self.used.keys().filter(|node| ways.contains_key(*node)).copied().collect();
     }
 
     pub(super) fn connection(&self, node: NodeId) -> Option<u64> {
