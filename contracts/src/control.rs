@@ -16,7 +16,7 @@ pub const MAX_CONTROL: usize = 1024 * 1024;
 #[non_exhaustive]
 pub enum Control {
     /// A message of chitchat, in its own encoding.
-    Gossip(Vec<u8>),
+    Gossip(#[serde(serialize_with = "at_once")] Vec<u8>),
     /// Part of the exchange of records.
     Records(RecordMessage),
     /// Nodes that the sender knows, and where it reached them.
@@ -28,6 +28,11 @@ pub enum Control {
     Probe(Probe),
     /// Two nodes that don't reach each other want to, with the help of one that reaches both.
     Introduce(Introduce),
+}
+
+/// As a list of numbers travels, and not one by one.
+fn at_once<S: serde::Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_bytes(bytes)
 }
 
 /// How two nodes behind NATs come to dial each other at the same moment, so that each one's packets

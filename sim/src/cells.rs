@@ -66,7 +66,7 @@ struct Member {
     cells: Cells,
     author: Author,
     records: Records,
-    plan: Plan,
+    plan: Arc<Plan>,
     died: Option<Time>,
     up: BTreeSet<(NodeId, bool)>,
     next_look: Time,
@@ -109,7 +109,7 @@ impl CellWorld {
                     cells: Cells::new(id, name(cell), Config::default()),
                     author: Author::new(id, Time::ZERO),
                     records,
-                    plan: Plan::default(),
+                    plan: Arc::default(),
                     died: None,
                     up: BTreeSet::new(),
                     next_look: Time::ZERO,
@@ -134,7 +134,7 @@ impl CellWorld {
 
     /// What a node plans.
     pub fn plan(&self, node: NodeId) -> Option<&Plan> {
-        self.nodes.get(&node).map(|node| &node.plan)
+        self.nodes.get(&node).map(|node| &*node.plan)
     }
 
     /// How many nodes of other cells a node believes to live.
@@ -313,7 +313,7 @@ impl CellWorld {
             me.read = Some(root);
         }
         me.plan = me.cells.look(now, wall, &near, &far, &met);
-        let (plan, live) = (me.plan.clone(), near.iter().map(|near| near.node).collect());
+        let (plan, live) = (Arc::clone(&me.plan), near.iter().map(|near| near.node).collect());
         self.connect(id, &plan, &far);
         self.note_peers(id, &near, &plan);
         self.write_summary(id, &plan, live);

@@ -232,20 +232,28 @@ impl Lattice {
 
     /// Lets time pass.
     pub fn run_until(&mut self, end: Time) {
-        let mut checked = std::mem::take(&mut self.checked);
-        checked.during(|| {
-            while let Some((at, event)) = self.queue.take(end) {
-                self.now = at;
-                self.happen(event);
+        self.remembering(|lattice| {
+            while let Some((at, event)) = lattice.queue.take(end) {
+                lattice.now = at;
+                lattice.happen(event);
             }
         });
-        self.checked = checked;
         self.now = self.now.max(end);
+    }
+
+    /// Does something during which no signature is checked that was found good before.
+    fn remembering<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let mut checked = std::mem::take(&mut self.checked);
+        let done = checked.during(|| act(self));
+        self.checked = checked;
+        done
     }
 
     /// Changes a record at a node, as a person would. False if it is down.
     pub fn edit(&mut self, number: usize, key: RecordKey, body: RecordBody) -> bool {
-        self.with(number, |machine, cx| machine.edit(key, body, cx))
+        self.remembering(|lattice| {
+            lattice.with(number, |machine, cx| machine.edit(key, body, cx))
+        })
     }
 
     /// Publishes a durable message at a node. False if it is down.

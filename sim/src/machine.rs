@@ -399,13 +399,7 @@ impl Machine {
 
     /// Through whom nodes are reached: of this cell behind a cut, or of another cell.
     fn set_detours(&mut self) {
-        let mut detours = self.membership.detours();
-        for (node, gate) in self.abroad.ways() {
-            if !self.links.is_linked(node) {
-                detours.entry(node).or_insert(gate);
-            }
-        }
-        self.links.set_detours(detours);
+        self.links.set_detours(self.membership.detours(), self.abroad.ways());
     }
 
     fn is_broken(&self, rule: Mutant) -> bool {

@@ -25,10 +25,16 @@
 //!
 //! A summary is believed of who is in that cell, as far as this node can know ([`Cells::hear`]).
 //!
+//! A node asks what to do twice a second, and mostly nothing has changed: then the plan is the one
+//! that it was ([`Cells::look`]). What it is made from in any case is in `sides`, and what of that is
+//! kept from one look to the next in `seen`.
+//!
 //! Bounds: [`MAX_CELLS`] other cells, [`Summary::MAX_MEMBERS`] nodes of each.
 
 pub mod author;
 mod rank;
+mod seen;
+mod sides;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -44,6 +50,7 @@ use wattle_contracts::trust::UnixMillis;
 use super::membership::reach::{self, Report};
 use super::time::Time;
 pub use rank::ranked;
+use seen::Seen;
 
 /// Of how many other cells a node keeps summaries.
 pub const MAX_CELLS: usize = 256;
@@ -102,9 +109,9 @@ pub struct Plan {
     /// Nodes of other cells with which it keeps a connection: those, and those that it calls.
     pub wanted: BTreeSet<NodeId>,
     /// Nodes of other cells that are not to be dialled.
-    pub resting: BTreeSet<NodeId>,
+    pub resting: Arc<BTreeSet<NodeId>>,
     /// Through whom calls to nodes of other cells go, while there is no connection to them.
-    pub ways: BTreeMap<NodeId, NodeId>,
+    pub ways: Arc<BTreeMap<NodeId, NodeId>>,
 }
 
 impl Plan {
@@ -131,6 +138,9 @@ pub struct Cells {
     /// Since when no member of this cell reaches that one.
     unreached: BTreeMap<CellName, Time>,
     called: BTreeMap<NodeId, Time>,
+    /// What the last plan was made from.
+    seen: Seen,
+    plan: Arc<Plan>,
 }
 
 #[derive(Debug, Clone)]
@@ -151,6 +161,8 @@ impl Cells {
             names: BTreeMap::new(),
             unreached: BTreeMap::new(),
             called: BTreeMap::new(),
+            seen: Seen::default(),
+            plan: Arc::default(),
         }
     }
 
@@ -161,9 +173,18 @@ impl Cells {
 
     /// The summaries of other cells that are young enough to be believed.
     pub fn believed(&self, wall: UnixMillis) -> impl Iterator<Item = (&CellName, &CellMember)> {
-        let young = move |told: &&Told| wall <= at(told.version).plus(self.config.lifetime);
-        let young = self.told.iter().filter(move |(_, told)| young(told));
-        young.flat_map(|(cell, told)| told.summary.members.iter().map(move |m| (cell, m)))
+        let young = self.young(wall);
+        young.flat_map(|(cell, summary)| summary.members.iter().map(move |m| (cell, m)))
+    }
+
+    /// The same, cell by cell.
+    pub fn young(&self, wall: UnixMillis) -> impl Iterator<Item = (&CellName, &Arc<Summary>)> {
+        let young = self.told.iter().filter(move |(_, told)| wall <= self.believed_until(told));
+        young.map(|(cell, told)| (cell, &told.summary))
+    }
+
+    fn believed_until(&self, told: &Told) -> UnixMillis {
+        at(told.version).plus(self.config.lifetime)
     }
 
     /// Where the nodes of other cells are reached, however old the word is.
@@ -175,11 +196,13 @@ impl Cells {
     /// A node of another cell is called from here.
     pub fn called(&mut self, now: Time, node: NodeId) {
         if self.called.len() < MAX_CALLED || self.called.contains_key(&node) {
-            self.called.insert(node, now);
+            let is_new = self.called.insert(node, now).is_none();
+            self.seen.is_stale |= is_new;
         }
     }
 
-    /// Works out what to do.
+    /// Works out what to do. As long as nothing has changed, and no time has come, it is the very plan
+    /// that it was before.
     ///
     /// `near` are the other live nodes of this cell, `linked` the nodes of other cells that can be
     /// talked to over a connection, `met` those that said themselves which cell they are in,
@@ -191,182 +214,69 @@ impl Cells {
         near: &[Near],
         linked: &BTreeSet<NodeId>,
         met: &BTreeMap<NodeId, CellName>,
-    ) -> Plan {
-        let live: BTreeSet<NodeId> = near.iter().map(|near| near.node).collect();
-        let own = ranked(&self.cell, live.iter().copied().chain([self.me]));
-        let mut plan = Plan { is_first: own.first() == Some(&self.me), ..Plan::default() };
-        let sides = self.sides(near, &live, linked, met);
+    ) -> Arc<Plan> {
+        self.notice(near, linked, met);
+        if !self.seen.stands(now, wall) {
+            let plan = self.work_out(now, wall);
+            if plan != *self.plan {
+                self.plan = Arc::new(plan);
+            }
+        }
+        Arc::clone(&self.plan)
+    }
+
+    fn work_out(&mut self, now: Time, wall: UnixMillis) -> Plan {
+        let sides = self.seen.sides(self.me, &self.cell);
+        let mut plan =
+            Plan { is_first: self.seen.own.first() == Some(&self.me), ..Plan::default() };
+        let mut until = Time::NEVER;
         self.unreached.retain(|cell, _| sides.contains_key(cell));
         for (cell, side) in &sides {
             let reached = !side.linked.is_empty() || !side.holders.is_empty();
-            plan.cells.insert(cell.clone(), reached);
+            plan.cells.insert((*cell).clone(), reached);
             plan.is_door |= !side.linked.is_empty();
-            let step = self.step(now, cell, reached);
-            self.plan_links(&own, side, step, &mut plan);
+            let (step, next) = step(&mut self.unreached, self.config, now, cell, reached);
+            until = until.min(next);
+            self.plan_links(side, step, &mut plan);
         }
         plan.wanted.extend(&plan.envoys);
         let linger = self.config.linger;
         self.called.retain(|_, at| now.since(*at) < linger);
         plan.wanted.extend(self.called.keys());
-        let far = sides.values().flat_map(|side| &side.known);
-        plan.resting = far.copied().filter(|node| !plan.wanted.contains(node)).collect();
-        self.plan_ways(wall, &sides, &live, &mut plan);
+        until = self.called.values().map(|at| at.plus(linger)).fold(until, Time::min);
+        let gates = self.gates(&sides);
+        plan.resting = self.plan_resting(&plan.wanted);
+        plan.ways = self.plan_ways(wall, gates);
+        let limits = self.told.values().map(|told| self.believed_until(told));
+        let (over, young): (Vec<UnixMillis>, Vec<UnixMillis>) = limits.partition(|at| *at < wall);
+        self.seen.is_stale = false;
+        self.seen.until = until;
+        self.seen.walls = (over.into_iter().max(), young.into_iter().min());
         plan
     }
+}
 
-    /// How often the search for a way to a cell has gone on.
-    fn step(&mut self, now: Time, cell: &CellName, reached: bool) -> usize {
-        if reached {
-            self.unreached.remove(cell);
-            return 0;
-        }
-        let since = *self.unreached.entry(cell.clone()).or_insert(now);
-        let search = self.config.search.as_millis().max(1);
-        usize::try_from(now.since(since).as_millis() / search).unwrap_or(usize::MAX)
+/// How often the search for a way to a cell has gone on, and when it goes on again.
+fn step(
+    unreached: &mut BTreeMap<CellName, Time>,
+    config: Config,
+    now: Time,
+    cell: &CellName,
+    reached: bool,
+) -> (usize, Time) {
+    if reached {
+        unreached.remove(cell);
+        return (0, Time::NEVER);
     }
-
-    /// What is known of each other cell.
-    fn sides(
-        &self,
-        near: &[Near],
-        live: &BTreeSet<NodeId>,
-        linked: &BTreeSet<NodeId>,
-        met: &BTreeMap<NodeId, CellName>,
-    ) -> BTreeMap<CellName, Side> {
-        let mut sides = BTreeMap::<CellName, Side>::new();
-        for (cell, told) in &self.told {
-            let side = sides.entry(cell.clone()).or_default();
-            let members = told.ranked.iter().copied().filter(|node| !live.contains(node));
-            (side.ranked, side.is_told) = (members.collect(), true);
-            side.known.extend(&side.ranked);
-        }
-        let strangers = met.iter().filter(|(node, cell)| {
-            **cell != self.cell && **node != self.me && !live.contains(node)
-        });
-        for (node, cell) in strangers {
-            if sides.len() < MAX_CELLS || sides.contains_key(cell) {
-                let side = sides.entry(cell.clone()).or_default();
-                side.known.insert(*node);
-                if linked.contains(node) {
-                    side.linked.insert(*node);
-                }
-            }
-        }
-        for (cell, side) in &mut sides {
-            if !side.is_told {
-                side.ranked = ranked(cell, side.known.iter().copied());
-            }
-        }
-        for Near { node, linked, report } in near {
-            let connected = report.iter().flat_map(|report| report.connected());
-            let cells: BTreeSet<&CellName> =
-                connected.filter_map(|name| self.names.get(&name)).collect();
-            for side in cells {
-                if let Some(side) = sides.get_mut(side) {
-                    side.holders.insert(*node, *linked);
-                }
-            }
-        }
-        sides
-    }
-
-    fn plan_links(&self, own: &[NodeId], side: &Side, step: usize, plan: &mut Plan) {
-        let count = self.config.ambassadors;
-        let holds = |node: &NodeId| match *node == self.me {
-            true => !side.linked.is_empty(),
-            false => side.holders.contains_key(node),
-        };
-        let (holding, others): (Vec<NodeId>, Vec<NodeId>) = own.iter().copied().partition(holds);
-        let mut ours: Vec<NodeId> = holding.into_iter().chain(others).take(count).collect();
-        // In the order in which the other side, which does not know who holds what, has them.
-        ours.sort_by_key(|node| own.iter().position(|other| other == node));
-        plan.ambassadors.extend(&ours);
-        let theirs: Vec<NodeId> = side.ranked.iter().copied().take(count).collect();
-        let place = ours.iter().position(|node| *node == self.me);
-        let mut envoys = BTreeSet::new();
-        if let Some(place) = place {
-            let pairs = theirs.iter().enumerate();
-            let pairs = pairs.filter(|(at, _)| are_a_pair(place, *at, ours.len(), theirs.len()));
-            envoys.extend(pairs.map(|(_, node)| *node));
-        }
-        if let (1.., Some(seeker), Some(sought)) =
-            (step, seeker(own, step), sought(own, side, step))
-        {
-            plan.ambassadors.insert(seeker);
-            if seeker == self.me {
-                envoys.insert(sought);
-            }
-            // The usual ones try further nodes, too.
-            if place.is_some() {
-                envoys.insert(sought);
-            }
-        }
-        // A way that the other side has found.
-        if (place.is_some() || !side.is_told) && envoys.is_disjoint(&side.linked) {
-            envoys.extend(&side.linked);
-        }
-        plan.envoys.extend(envoys);
-    }
-
-    fn plan_ways(
-        &self,
-        wall: UnixMillis,
-        sides: &BTreeMap<CellName, Side>,
-        live: &BTreeSet<NodeId>,
-        plan: &mut Plan,
-    ) {
-        let mut gates = BTreeMap::new();
-        for (cell, side) in sides {
-            let held = side.holders.iter().filter(|(_, linked)| **linked).map(|(node, _)| *node);
-            let gate = rank::nearest_by_hash(self.me, side.linked.iter().copied());
-            if let Some(gate) = gate.or_else(|| rank::nearest_by_hash(self.me, held)) {
-                gates.insert(cell, gate);
-            }
-        }
-        for (cell, member) in self.believed(wall) {
-            let node = member.node;
-            let is_near = node == self.me || live.contains(&node);
-            if let (false, Some(gate)) = (is_near, gates.get(cell).filter(|gate| **gate != node)) {
-                plan.ways.insert(node, *gate);
-            }
-        }
-    }
+    let since = *unreached.entry(cell.clone()).or_insert(now);
+    let search = u64::try_from(config.search.as_millis()).unwrap_or(u64::MAX).max(1);
+    let gone = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+    let step = gone.checked_div(search).unwrap_or(0);
+    let next = Duration::from_millis(search.saturating_mul(step.saturating_add(1)));
+    (usize::try_from(step).unwrap_or(usize::MAX), since.plus(next))
 }
 
 /// When a record was written.
 fn at(version: Version) -> UnixMillis {
     UnixMillis(version.at.millis)
-}
-
-/// Another cell, seen from here.
-#[derive(Debug, Default)]
-struct Side {
-    /// Whether there is a summary of it.
-    is_told: bool,
-    /// Its nodes, the one that is to be its ambassador first.
-    ranked: Vec<NodeId>,
-    /// All that were ever known to be its nodes.
-    known: BTreeSet<NodeId>,
-    /// Those to which this node has a connection.
-    linked: BTreeSet<NodeId>,
-    /// Who else of this cell has one, and whether this node has one to that.
-    holders: BTreeMap<NodeId, bool>,
-}
-
-/// Whether our ambassador at one place and theirs at the other are to be connected: the first with
-/// the first and so on; where one side has fewer, its own take several. Both sides agree on it.
-fn are_a_pair(ours: usize, theirs: usize, our_count: usize, their_count: usize) -> bool {
-    theirs.checked_rem(our_count) == Some(ours) || ours.checked_rem(their_count) == Some(theirs)
-}
-
-/// Who tries in a step of a search.
-fn seeker(own: &[NodeId], step: usize) -> Option<NodeId> {
-    own.get(step.checked_rem(own.len())?).copied()
-}
-
-/// With whom: over the steps, every seeker has tried everybody.
-fn sought(own: &[NodeId], side: &Side, step: usize) -> Option<NodeId> {
-    let (round, place) = (step.checked_div(own.len())?, step.checked_rem(own.len())?);
-    let turn = round.saturating_add(place);
-    side.ranked.get(turn.checked_rem(side.ranked.len())?).copied()
 }

@@ -24,6 +24,7 @@ pub use connection::{Connection, by_preference, superfluous, which_stays};
 pub use target::{Source, Target};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -98,7 +99,7 @@ pub struct Redial {
     dialling: BTreeSet<Target>,
     linked: BTreeSet<NodeId>,
     /// Nodes that are left alone.
-    resting: BTreeSet<NodeId>,
+    resting: Arc<BTreeSet<NodeId>>,
     /// When those were lost that were tried in vain and have just come back.
     back: BTreeSet<Time>,
 }
@@ -112,13 +113,13 @@ impl Redial {
             targets: BTreeMap::new(),
             dialling: BTreeSet::new(),
             linked: BTreeSet::new(),
-            resting: BTreeSet::new(),
+            resting: Arc::default(),
             back: BTreeSet::new(),
         }
     }
 
     /// Leaves exactly these nodes alone: they are remembered, and not dialled.
-    pub fn rest(&mut self, nodes: BTreeSet<NodeId>) {
+    pub fn rest(&mut self, nodes: Arc<BTreeSet<NodeId>>) {
         self.resting = nodes;
     }
 
@@ -262,6 +263,12 @@ impl Redial {
     /// The addresses known for `node`, the most promising first.
     pub fn addresses(&self, node: NodeId) -> Vec<String> {
         self.targets.get(&Target::Node(node)).map(Entry::addresses).unwrap_or_default()
+    }
+
+    /// Whether all of these addresses are known for `node`.
+    pub fn knows(&self, node: NodeId, addresses: &[String]) -> bool {
+        let entry = self.targets.get(&Target::Node(node));
+        addresses.iter().all(|address| entry.is_some_and(|entry| entry.knows(address)))
     }
 
     /// How `target` was first heard of.

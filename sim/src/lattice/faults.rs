@@ -15,6 +15,11 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 impl Lattice {
     /// Starts a node with what is on its disk, if it is down.
     pub fn start(&mut self, number: usize) {
+        // All that it has written, it checks again.
+        self.remembering(|lattice| lattice.start_now(number));
+    }
+
+    fn start_now(&mut self, number: usize) {
         let (now, settings) = (self.now, Arc::clone(&self.settings));
         let Self { nodes, rng, .. } = self;
         let Some(node) = nodes.get_mut(number).filter(|node| node.machine.is_none()) else {

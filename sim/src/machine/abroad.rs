@@ -2,6 +2,7 @@
 //! `mesh::net::driver::cells`: what that is, [`Cells`] says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use wattle_contracts::id::{CellName, NodeId};
@@ -28,7 +29,7 @@ pub(super) struct Abroad {
     met: BTreeMap<NodeId, CellName>,
     cells: Cells,
     author: Author,
-    plan: Plan,
+    plan: Arc<Plan>,
     looked: Time,
     /// The summaries among the records may be others than those that were read.
     news: bool,
@@ -37,15 +38,31 @@ pub(super) struct Abroad {
     /// Nobody of another cell was ever met or heard of: there is nothing to do.
     is_alone: bool,
     told: BTreeMap<NodeId, Told>,
+    /// The summaries that these are of, and whether each of those cells is reached.
+    widened: Vec<(Arc<Summary>, bool)>,
 }
 
 /// A node of another cell, by the summary of that.
 #[derive(Debug)]
 struct Told {
-    labels: Labels,
-    runs: Runs,
+    summary: Arc<Summary>,
+    /// Its place in the summary.
+    place: usize,
+    /// What it serves; none where it serves nothing, as most do.
+    runs: Option<Box<Runs>>,
     /// Whether this cell reaches that one.
     reached: bool,
+}
+
+impl Told {
+    fn labels(&self) -> Option<&Labels> {
+        self.summary.members.get(self.place).map(|member| &member.labels)
+    }
+
+    fn runs(&self) -> &Runs {
+        static NOTHING: LazyLock<Runs> = LazyLock::new(Runs::default);
+        self.runs.as_deref().unwrap_or(&NOTHING)
+    }
 }
 
 impl Abroad {
@@ -55,12 +72,13 @@ impl Abroad {
             cells: Cells::new(me, own.clone(), Config::default()),
             own,
             author: Author::new(me, now),
-            plan: Plan::default(),
+            plan: Arc::default(),
             looked: Time::ZERO,
             news: true,
             called: BTreeSet::new(),
             is_alone: true,
             told: BTreeMap::new(),
+            widened: Vec::new(),
         }
     }
 
@@ -76,8 +94,8 @@ impl Abroad {
     }
 
     /// Through whom nodes of other cells are reached that are not connected.
-    pub(super) fn ways(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
-        self.plan.ways.iter().map(|(node, gate)| (*node, *gate))
+    pub(super) fn ways(&self) -> &Arc<BTreeMap<NodeId, NodeId>> {
+        &self.plan.ways
     }
 
     /// When the next look is worth it.
@@ -111,11 +129,11 @@ impl Machine {
     }
 
     pub(super) fn told_labels(&self, node: NodeId) -> Option<&Labels> {
-        self.told(node).map(|told| &told.labels)
+        self.told(node).and_then(Told::labels)
     }
 
     pub(super) fn told_runs(&self, node: NodeId) -> Option<&Runs> {
-        self.told(node).map(|told| &told.runs)
+        self.told(node).map(Told::runs)
     }
 
     /// Every node that this one knows of, of whatever cell.
@@ -195,7 +213,7 @@ impl Machine {
         self.abroad.is_alone = is_alone;
     }
 
-    fn plan_cells(&mut self, cx: &Cx<'_>) -> Plan {
+    fn plan_cells(&mut self, cx: &Cx<'_>) -> Arc<Plan> {
         let usable = |node: NodeId| {
             self.links.is_linked(node) && self.membership.node(node).is_some_and(Node::answers)
         };
@@ -217,13 +235,12 @@ impl Machine {
 
     /// Where those are reached that are to be dialled.
     fn hint_members(&mut self, plan: &Plan, cx: &mut Cx<'_>) {
-        let far = self.abroad.cells.addresses().filter(|(node, _)| plan.wanted.contains(node));
+        // Most nodes want nobody of another cell.
+        let all = (!plan.wanted.is_empty()).then(|| self.abroad.cells.addresses());
+        let far = all.into_iter().flatten().filter(|(node, _)| plan.wanted.contains(node));
         let own = self.own_summary().map(|(_, summary)| summary.members.as_slice());
         let own = own.unwrap_or_default().iter().map(|m| (m.node, m.addresses.as_slice()));
-        let is_new = |(node, addresses): &(NodeId, &[String])| {
-            let known = self.links.addresses(*node);
-            addresses.iter().any(|address| !known.contains(address))
-        };
+        let is_new = |(node, addresses): &(NodeId, &[String])| !self.links.knows(*node, addresses);
         let new = far.chain(own).filter(|(node, _)| *node != self.me).filter(is_new);
         let new: Vec<(NodeId, Vec<String>)> =
             new.map(|(node, addresses)| (node, addresses.to_vec())).collect();
@@ -234,13 +251,27 @@ impl Machine {
 
     /// Takes over what the summaries tell.
     fn widen(&mut self, wall: UnixMillis) {
-        let Abroad { cells, plan, told, .. } = &mut self.abroad;
-        let one = |(cell, member): (&CellName, &CellMember)| {
-            let runs = Runs { components: member.serves.clone(), ..Runs::default() };
-            let reached = plan.cells.get(cell).copied().unwrap_or(false);
-            (member.node, Told { labels: member.labels.clone(), runs, reached })
+        let Abroad { cells, plan, told, widened, .. } = &mut self.abroad;
+        let reached = |cell: &CellName| plan.cells.get(cell).copied().unwrap_or(false);
+        let young = cells.young(wall);
+        let young: Vec<(Arc<Summary>, bool)> =
+            young.map(|(cell, summary)| (Arc::clone(summary), reached(cell))).collect();
+        let is_same = |(one, was): (&(Arc<Summary>, bool), &(Arc<Summary>, bool))| {
+            Arc::ptr_eq(&one.0, &was.0) && one.1 == was.1
         };
-        *told = cells.believed(wall).map(one).collect();
+        if young.len() == widened.len() && young.iter().zip(&*widened).all(is_same) {
+            return;
+        }
+        told.clear();
+        for (summary, reached) in &young {
+            for (place, member) in summary.members.iter().enumerate() {
+                let runs = Runs { components: member.serves.clone(), ..Runs::default() };
+                let runs = (!runs.components.is_empty()).then(|| Box::new(runs));
+                let summary = Arc::clone(summary);
+                told.insert(member.node, Told { summary, place, runs, reached: *reached });
+            }
+        }
+        *widened = young;
     }
 
     /// The summary of this node's own cell, with who wrote it and when.

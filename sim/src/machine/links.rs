@@ -1,6 +1,7 @@
 //! The connections of a node: which are used, and whom it dials. As in `mesh::net::driver`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use wattle_contracts::control::{Control, PeerHint};
 use wattle_contracts::id::NodeId;
@@ -33,8 +34,12 @@ pub(super) struct Links {
     far: BTreeSet<NodeId>,
     /// Nodes of other cells with which records are exchanged, and those that are not dialled.
     envoys: BTreeSet<NodeId>,
-    resting: BTreeSet<NodeId>,
+    resting: Arc<BTreeSet<NodeId>>,
+    /// Through whom nodes of this cell are reached behind a cut.
     detours: BTreeMap<NodeId, NodeId>,
+    /// Through whom nodes of other cells are, and to which of those there was a connection then.
+    ways: Arc<BTreeMap<NodeId, NodeId>>,
+    held: Vec<NodeId>,
     told: Time,
     /// When the next attempt is due, if nothing changes before.
     dials: Time,
@@ -71,8 +76,10 @@ impl Links {
             turns: 0,
             far: BTreeSet::new(),
             envoys: BTreeSet::new(),
-            resting: BTreeSet::new(),
+            resting: Arc::default(),
             detours: BTreeMap::new(),
+            ways: Arc::default(),
+            held: Vec::new(),
             told: Time::ZERO,
             dials: Time::ZERO,
             news: false,
@@ -113,10 +120,10 @@ impl Links {
     }
 
     /// These are left alone.
-    pub(super) fn rest(&mut self, resting: &BTreeSet<NodeId>) {
+    pub(super) fn rest(&mut self, resting: &Arc<BTreeSet<NodeId>>) {
         if self.resting != *resting {
-            self.resting.clone_from(resting);
-            self.redial.rest(resting.clone());
+            self.resting = Arc::clone(resting);
+            self.redial.rest(Arc::clone(resting));
             self.dials = Time::ZERO;
         }
     }
@@ -127,8 +134,9 @@ impl Links {
         self.dials = Time::ZERO;
     }
 
-    pub(super) fn addresses(&self, node: NodeId) -> Vec<String> {
-        self.redial.addresses(node)
+    /// Whether all of these addresses are known for a node.
+    pub(super) fn knows(&self, node: NodeId, addresses: &[String]) -> bool {
+        self.redial.knows(node, addresses)
     }
 
     /// The connections to nodes of other cells that `me` has made, and nobody needs any more.
@@ -158,11 +166,19 @@ impl Links {
     }
 
     pub(super) fn via(&self, node: NodeId) -> Option<NodeId> {
-        self.detours.get(&node).copied()
+        let abroad = || self.ways.get(&node).filter(|_| !self.held.contains(&node));
+        self.detours.get(&node).or_else(abroad).copied()
     }
 
-    pub(super) fn set_detours(&mut self, detours: BTreeMap<NodeId, NodeId>) {
+    /// Through whom nodes are reached: of this cell behind a cut, and of another cell.
+    pub(super) fn set_detours(
+        &mut self,
+        detours: BTreeMap<NodeId, NodeId>,
+        ways: &Arc<BTreeMap<NodeId, NodeId>>,
+    ) {
         self.detours = detours;
+        self.ways = Arc::clone(ways);
+        self.held = self.used.keys().filter(|node| ways.contains_key(*node)).copied().collect();
     }
 
     pub(super) fn connection(&self, node: NodeId) -> Option<u64> {

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+mod anew;
 mod joined;
 
 use wattle_contracts::id::Digest;
@@ -102,7 +103,7 @@ impl World {
         ends.collect()
     }
 
-    fn plan(&mut self, now: Time, of: NodeId) -> Plan {
+    fn plan(&mut self, now: Time, of: NodeId) -> Arc<Plan> {
         let mine = self.live.iter().find(|nodes| nodes.contains(&of)).unwrap().clone();
         let near: Vec<Near> = mine
             .iter()
@@ -123,7 +124,7 @@ impl World {
         self.nodes.get_mut(&of).unwrap().look(now, WALL, &near, &linked, &met)
     }
 
-    fn plans(&mut self, now: Time) -> BTreeMap<NodeId, Plan> {
+    fn plans(&mut self, now: Time) -> BTreeMap<NodeId, Arc<Plan>> {
         let all: Vec<NodeId> = self.nodes.keys().copied().collect();
         all.into_iter().map(|node| (node, self.plan(now, node))).collect()
     }
@@ -154,7 +155,7 @@ fn one_cell_has_no_ambassadors_and_does_nothing() {
     let mut world = World::new(&[5]);
     for plan in world.plans(at(0)).into_values() {
         let nothing = Plan { is_first: plan.is_first, ..Plan::default() };
-        assert_eq!(plan, nothing);
+        assert_eq!(*plan, nothing);
         assert!(!plan.is_author(false));
     }
 }
@@ -188,7 +189,7 @@ fn who_is_called_is_dialled_and_let_go_of_later() {
     let mut world = World::new(&[4, 4]);
     world.connect(at(0), |_, _| true);
     let plans = world.plans(at(1));
-    let plain = |plans: &BTreeMap<NodeId, Plan>, world: &World, number: usize| {
+    let plain = |plans: &BTreeMap<NodeId, Arc<Plan>>, world: &World, number: usize| {
         let is_plain = |node: &&NodeId| plans[*node].envoys.is_empty();
         *world.live[number].iter().find(is_plain).unwrap()
     };

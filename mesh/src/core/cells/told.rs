@@ -28,6 +28,7 @@ impl Cells {
         let others = summaries.filter(|(cell, _, _)| **cell != self.cell);
         let others: Vec<_> = others.take(MAX_CELLS).collect();
         let (mut told, mut strangers) = (BTreeMap::new(), Vec::new());
+        let mut is_news = false;
         for (cell, version, summary) in others {
             let old = self.told.get(cell);
             let is_same = |old: &Told| old.version == version && *old.summary == *summary;
@@ -38,16 +39,21 @@ impl Cells {
                 let ranked = ranked(cell, nodes.filter(|node| *node != self.me));
                 let summary = Arc::new(summary.clone());
                 told.insert(cell.clone(), Told { version, summary, ranked });
+                is_news = true;
             } else {
                 told.extend(old.map(|old| (cell.clone(), old.clone())));
                 strangers.push((cell.clone(), version.writer));
             }
         }
+        is_news |= told.len() != self.told.len();
         self.told = told;
-        self.names.clear();
-        for (cell, told) in &self.told {
-            let nodes = told.ranked.iter().map(|node| (reach::short(*node), cell.clone()));
-            self.names.extend(nodes);
+        if is_news {
+            self.names.clear();
+            for (cell, told) in &self.told {
+                let nodes = told.ranked.iter().map(|node| (reach::short(*node), cell.clone()));
+                self.names.extend(nodes);
+            }
+            self.told_anew();
         }
         strangers
     }

@@ -61,8 +61,17 @@ fn element(kind: Kind, record: Arc<Record>) -> Result<Element, WireError> {
 impl Set {
     /// Makes `record` the current one of its key. Gives back the one that was.
     pub(super) fn insert(&mut self, record: Arc<Record>) -> Result<Option<Arc<Record>>, WireError> {
-        let id = current_id(&record.key)?;
-        let size = size(&record)?;
+        let (id, size) = (current_id(&record.key)?, size(&record)?);
+        self.insert_as(id, size, record)
+    }
+
+    /// The same where its name and its size are known.
+    pub(super) fn insert_as(
+        &mut self,
+        id: ElementId,
+        size: usize,
+        record: Arc<Record>,
+    ) -> Result<Option<Arc<Record>>, WireError> {
         self.ranges.insert(id, element(Kind::Current, record.clone())?);
         self.bytes += size;
         let previous = self.records.insert(record.key.clone(), Held { record, size });

@@ -24,10 +24,9 @@ impl Records {
         if self.is_held_back(&record.key, version) {
             return Ok(Vec::new());
         }
-        let id = set::current_id(&record.key).map_err(RecordError::from)?;
         match self.set.get(&record.key).cloned() {
             Some(known) if known.version > version => {
-                newer_here.push(id);
+                newer_here.push(set::current_id(&record.key).map_err(RecordError::from)?);
                 if known.knew(version) || self.set.has_lost(&record.key, version) {
                     return Ok(Vec::new());
                 }
@@ -36,12 +35,14 @@ impl Records {
                 self.take_lost(wall, Arc::new(record), out)
             }
             Some(known) if known.version == version => {
-                if known.digest() == record.digest() {
+                // Most of what comes is known, to the letter.
+                if *known == record || known.digest() == record.digest() {
                     return Ok(Vec::new());
                 }
                 self.settle_ambiguous(wall, &known, record, out)
             }
             _ => {
+                let id = set::current_id(&record.key).map_err(RecordError::from)?;
                 let news = self.accept(wall, record, out)?;
                 // Who sent the winner may not have heard of the one that lost.
                 newer_here.extend(news.iter().copied().filter(|new| *new != id));
@@ -104,7 +105,7 @@ impl Records {
                 Err(reason) => out.push(Output::Refused { from: None, reason }),
             }
         }
-        let previous = self.set.insert(record.clone()).map_err(RecordError::from)?;
+        let previous = self.set.insert_as(id, size, record.clone()).map_err(RecordError::from)?;
         let governs = self.learn(&record);
         // It was checked just now to be near enough.
         let _ = self.clock.observe(wall, record.version.at);

@@ -127,6 +127,10 @@ impl Entry {
         sorted.into_iter().map(|(text, _)| text.clone()).collect()
     }
 
+    pub(super) fn knows(&self, address: &str) -> bool {
+        self.addresses.contains_key(address)
+    }
+
     pub(super) fn has_addresses(&self) -> bool {
         !self.addresses.is_empty()
     }

@@ -213,12 +213,12 @@ fn who_is_left_alone_is_remembered_and_not_dialled_until_it_is_needed() {
     // The address leads to the same node.
     redial.answered(at(1), "door", node(9));
     redial.connected(at(1), node(9), Some("door".into()));
-    redial.rest(BTreeSet::from([node(9)]));
+    redial.rest(BTreeSet::from([node(9)]).into());
     redial.disconnected(at(2), node(9), &mut rng());
     assert!(redial.due(at(60_000), &mut rng()).is_empty());
     assert_eq!(redial.wake_at(), Time::NEVER);
     assert_eq!(redial.to_remember().count(), 1);
-    redial.rest(BTreeSet::new());
+    redial.rest(Default::default());
     redial.need(at(60_000), node(9));
     let dialled: Vec<Target> =
         redial.due(at(60_000), &mut rng()).into_iter().map(|dial| dial.target).collect();

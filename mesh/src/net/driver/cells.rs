@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Abroad {
     cells: Cells,
     author: Author,
-    plan: Plan,
+    plan: Arc<Plan>,
     looked: Time,
     /// The records, and where declarations go. Set once, when the plane of records has started.
     plane: Option<(watch::Receiver<Arc<Records>>, mpsc::Sender<Put>)>,
@@ -43,7 +43,7 @@ impl Abroad {
         Self {
             cells: Cells::new(me, cell, Config::default()),
             author: Author::new(me, Time::ZERO),
-            plan: Plan::default(),
+            plan: Arc::default(),
             looked: Time::ZERO,
             plane: None,
             own: None,

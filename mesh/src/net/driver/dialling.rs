@@ -59,7 +59,7 @@ impl Dialling {
 
     /// Leaves exactly these nodes alone.
     pub(super) fn rest(&mut self, nodes: BTreeSet<NodeId>) {
-        self.redial.rest(nodes);
+        self.redial.rest(nodes.into());
     }
 
     /// A connection to `node` is needed now.
