@@ -87,7 +87,7 @@ impl Actor {
             .map_err(|error| BindError::Engine { id: id.clone(), error })?;
         let shared = Arc::new(Shared::new(id, config, limits, outside));
         let component = component.clone();
-        let instances = Arc::new(Instances::new(instances, component.engine().is_deterministic()));
+        let instances = Arc::new(Instances::new(instances, component.engine().clone()));
         Ok(Arc::new(Self { shared, component, exports, instances, handler }))
     }
 

@@ -16,6 +16,7 @@ use self::apart::CompileError;
 pub use self::apart::{CompilerProcess, serve as serve_compiler};
 use self::cache::Cache;
 use self::ticker::Ticker;
+pub(crate) use self::ticker::Ticking;
 
 /// The native stack of one call. Host code runs on it too, and when a component calls another one
 /// of this node the host's part of the callee runs on the caller's stack.
@@ -156,7 +157,7 @@ struct Inner {
     work: Option<Handle>,
     deterministic: bool,
     /// Ends with the engine.
-    _ticker: Option<Ticker>,
+    ticker: Option<Ticker>,
 }
 
 impl Engine {
@@ -198,7 +199,7 @@ impl Engine {
             given_up: Mutex::default(),
             work: config.work,
             deterministic: config.deterministic,
-            _ticker: ticker.map_err(EngineError::Ticker)?,
+            ticker: ticker.map_err(EngineError::Ticker)?,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -206,6 +207,11 @@ impl Engine {
     /// Whether it is for rehearsals.
     pub fn is_deterministic(&self) -> bool {
         self.inner.deterministic
+    }
+
+    /// A call begins, and is under way as long as what this gives back is there.
+    pub(crate) fn tick_on(&self) -> Option<Ticking> {
+        self.inner.ticker.as_ref().map(Ticker::tick_on)
     }
 
     /// How instances get their memory.

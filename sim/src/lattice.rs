@@ -251,9 +251,7 @@ impl Lattice {
 
     /// Changes a record at a node, as a person would. False if it is down.
     pub fn edit(&mut self, number: usize, key: RecordKey, body: RecordBody) -> bool {
-        self.remembering(|lattice| {
-            lattice.with(number, |machine, cx| machine.edit(key, body, cx))
-        })
+        self.remembering(|lattice| lattice.with(number, |machine, cx| machine.edit(key, body, cx)))
     }
 
     /// Publishes a durable message at a node. False if it is down.

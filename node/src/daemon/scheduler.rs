@@ -27,8 +27,15 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(5);
 /// How much of a failure the others are told, in characters.
 const MAX_WHY: usize = 400;
-/// How often the load is told.
+/// How often the load is looked at; it is told when it is another one.
 const LOAD: Duration = Duration::from_secs(2);
+
+/// How often it is told all the same.
+const SAME_LOAD: Duration = Duration::from_secs(60);
+
+/// By how much memory changes before that is news, in bytes: every allocation changes it, and each
+/// telling is a signature that every node of the cell checks.
+const MORE_MEMORY: u64 = 8 * 1024 * 1024;
 
 /// How often artifacts that no app needs are looked for, and how long each is kept all the same.
 const PRUNE: Duration = Duration::from_secs(3600);
@@ -40,6 +47,7 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
     load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut prune = tokio::time::interval(PRUNE);
     let mut share = Share::default();
+    let mut said = None;
     loop {
         share.settle(&node, &mesh).await;
         let retry = async {
@@ -55,7 +63,7 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
                 changed = view.changed() => if changed.is_err() { return } else { break },
                 () = node.woken() => break,
                 () = &mut retry => break,
-                _ = load.tick() => say_load(&node, &mesh),
+                _ = load.tick() => say_load(&node, &mesh, &mut said),
                 _ = prune.tick() => prune_artifacts(&node),
             }
         }
@@ -229,7 +237,8 @@ fn prune_artifacts(node: &Node) {
     node.artifacts().prune(|digest| needed.contains(&digest), PRUNE);
 }
 
-fn say_load(node: &Node, mesh: &Mesh) {
+/// Tells the load, unless it is much as what was `said` last.
+fn say_load(node: &Node, mesh: &Mesh, said: &mut Option<(Instant, Load)>) {
     let components = node.running().load();
     let load = Load {
         busy: components.values().sum(),
@@ -237,9 +246,21 @@ fn say_load(node: &Node, mesh: &Mesh) {
         memory_bytes: resident_memory(),
         components,
     };
-    if let Err(error) = mesh.say_load(&load) {
-        tracing::debug!(%error, "the load was not told this time");
+    let is_known = |(at, said): &(Instant, Load)| at.elapsed() < SAME_LOAD && is_like(said, &load);
+    if said.as_ref().is_some_and(is_known) {
+        return;
     }
+    match mesh.say_load(&load) {
+        Ok(()) => *said = Some((Instant::now(), load)),
+        Err(error) => tracing::debug!(%error, "the load was not told this time"),
+    }
+}
+
+/// Whether who chooses between nodes would choose the same.
+fn is_like(said: &Load, now: &Load) -> bool {
+    let Load { busy, capacity, memory_bytes, components } = said;
+    (busy, capacity, components) == (&now.busy, &now.capacity, &now.components)
+        && memory_bytes.abs_diff(now.memory_bytes) < MORE_MEMORY
 }
 
 async fn start(

@@ -14,7 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 use wattle_contracts::call::{CallError, ErrorKind};
 
 use super::Shared;
-use crate::engine::Engine;
+use crate::engine::{Engine, Ticking};
 use crate::outside::CallContext;
 use crate::state::{Call, State};
 
@@ -31,7 +31,7 @@ const FUEL: u64 = u64::MAX;
 pub(super) struct Instances {
     pre: InstancePre<State>,
     resting: Arc<Mutex<Resting>>,
-    deterministic: bool,
+    engine: Engine,
 }
 
 #[derive(Default)]
@@ -47,11 +47,13 @@ pub(super) struct Seat {
     pub(super) store: Store<State>,
     instance: Option<Instance>,
     calls_left: u32,
+    /// While a call is under way.
+    ticking: Option<Ticking>,
 }
 
 impl Instances {
-    pub(super) fn new(pre: InstancePre<State>, deterministic: bool) -> Self {
-        Self { pre, resting: Arc::default(), deterministic }
+    pub(super) fn new(pre: InstancePre<State>, engine: Engine) -> Self {
+        Self { pre, resting: Arc::default(), engine }
     }
 
     pub(super) fn pre(&self) -> &InstancePre<State> {
@@ -75,6 +77,7 @@ impl Instances {
         if shared.limits.reuse > 1
             && let Some((_, mut seat)) = lock(&self.resting).seats.pop()
         {
+            seat.ticking = self.engine.tick_on();
             seat.store.data_mut().begin(call);
             seat.store.set_epoch_deadline(1);
             return Ok(seat);
@@ -82,13 +85,13 @@ impl Instances {
         let mut store = Store::new(self.pre.engine(), State::new(call));
         store.limiter(|state| state);
         store.set_hostcall_fuel(shared.limits.output);
-        if self.deterministic {
+        if self.engine.is_deterministic() {
             // However much it computes: whoever polls the call says when it is enough.
             let metered = store.set_fuel(FUEL);
             let metered =
                 metered.and_then(|()| store.fuel_async_yield_interval(Some(Engine::STEP)));
             metered.map_err(|error| CallError::new(ErrorKind::Internal, error.to_string()))?;
-            return Ok(Seat { store, instance: None, calls_left: 1 });
+            return Ok(Seat { store, instance: None, calls_left: 1, ticking: None });
         }
         store.set_epoch_deadline(1);
         // A component that computes gives way on each tick, so that it holds up neither the
@@ -103,17 +106,19 @@ impl Instances {
             }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
-        Ok(Seat { store, instance: None, calls_left: shared.limits.reuse })
+        let (calls_left, ticking) = (shared.limits.reuse, self.engine.tick_on());
+        Ok(Seat { store, instance: None, calls_left, ticking })
     }
 
     /// How much fuel the call on a seat has used; nothing where that is not counted.
     pub(super) fn used(&self, seat: &Seat) -> Option<u64> {
-        let left = self.deterministic.then(|| seat.store.get_fuel().ok()).flatten();
+        let left = self.engine.is_deterministic().then(|| seat.store.get_fuel().ok()).flatten();
         left.map(|left| FUEL.saturating_sub(left))
     }
 
     /// Takes back a seat whose call ended well.
     pub(super) fn give_back(&self, mut seat: Seat) {
+        seat.ticking = None;
         seat.calls_left = seat.calls_left.saturating_sub(1);
         if seat.calls_left == 0 {
             return;
