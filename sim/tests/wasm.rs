@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "wasm/http.rs"]
+mod http_requests;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,7 +45,8 @@ fn scenario(components: &[&str], app: &str, more: &str) -> Scenario {
 /// A mesh in which the app of a scenario runs.
 fn mesh(scenario: &Scenario) -> Lattice {
     let code = Some(Code::load(scenario).unwrap_or_else(|error| panic!("{error}")));
-    let settings = Settings { code, ..Settings::default() };
+    let outside = scenario.outside.clone();
+    let settings = Settings { code, outside, ..Settings::default() };
     let mut mesh = Lattice::new(3, &scenario.nodes, scenario.usual, settings);
     (0..mesh.len()).for_each(|node| mesh.start(node));
     passes(&mut mesh, 20);
