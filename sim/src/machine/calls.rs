@@ -440,12 +440,7 @@ impl Machine {
         self.tell_end(&outgoing.calling, outcome.map(|()| outgoing.results), cx);
     }
 
-    fn tell_end(
-        &mut self,
-        calling: &Calling,
-        outcome: Result<Output, ErrorKind>,
-        cx: &mut Cx<'_>,
-    ) {
+    fn tell_end(&mut self, calling: &Calling, outcome: Result<Output, ErrorKind>, cx: &mut Cx<'_>) {
         let how = outcome.as_ref().map(drop).map_err(|kind| *kind);
         cx.happens(Happening::CallEnded { call: calling.call, outcome: how });
         self.responded(calling, &outcome, cx);

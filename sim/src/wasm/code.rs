@@ -141,7 +141,9 @@ impl Code {
                     Err(CodeError::Call { id, function, why })
                 };
                 if is_http(&plan.contract) {
-                    return wrong("with --wasm a request over HTTP is written as [[request]]".into());
+                    return wrong(
+                        "with --wasm a request over HTTP is written as [[request]]".into(),
+                    );
                 }
                 let Some((_, function)) = export(component, &plan.contract, &plan.function) else {
                     return wrong(format!("it has no such function; it has {}", names(component)));

@@ -165,7 +165,7 @@ fn a_counter_whose_store_is_cut_off_says_so_and_counts_on_and_that_is_the_same_e
     assert_eq!(one.responses, other.responses);
     assert!(one.is_good(), "{:?}", one.first_breach());
     let of = |status| one.responses.get(&status).copied().unwrap_or(0);
-    // Two minutes of nine without the store, at two requests a second and a half.
+    // Two minutes of nine without the store, at about a request a second.
     assert!(of(200) > 300, "{:?}", one.responses);
     assert!(of(503) + of(504) > 60, "{:?}", one.responses);
     assert!(of(503) > 0 && of(500) == 0 && of(404) == 0, "{:?}", one.responses);
