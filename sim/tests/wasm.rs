@@ -227,8 +227,9 @@ fn a_message_that_a_component_publishes_is_handled_by_another_and_what_that_keep
     assert_eq!(called.ran[0].2, Ok(Digest::of(refused.as_bytes())));
 }
 
-fn rehearsed(seed: u64) -> Outcome {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/real-shop.toml");
+/// A scenario of the library, with the real components.
+fn rehearsed(scenario: &str, seed: u64) -> Outcome {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario);
     let scenario = Scenario::load(&path).unwrap();
     let code = Some(Code::load(&scenario).unwrap());
     run(&scenario, &Options { seed: Some(seed), code, ..Options::default() }, |_| {})
@@ -236,13 +237,14 @@ fn rehearsed(seed: u64) -> Outcome {
 
 #[test]
 fn the_same_seed_is_the_same_run_with_real_components_too() {
-    let one = rehearsed(1);
-    let other = std::thread::spawn(|| rehearsed(1)).join().unwrap();
+    let shop = |seed| rehearsed("real-shop.toml", seed);
+    let one = shop(1);
+    let other = std::thread::spawn(move || shop(1)).join().unwrap();
     assert_eq!((&one.trace, one.events), (&other.trace, other.events));
     assert!(one.is_good(), "{:?}", one.first_breach());
     let counts = one.counts;
     assert!(counts.executed > 300 && counts.answered > 300, "{counts:?}");
-    assert_ne!(one.trace, rehearsed(2).trace);
+    assert_ne!(one.trace, shop(2).trace);
 }
 
 #[test]

@@ -150,17 +150,11 @@ fn a_component_asks_hosts_outside_which_are_made_up_and_others_are_out_of_reach(
     assert_eq!(got, std::thread::spawn(asked_again).join().unwrap());
 }
 
-fn counter_shop(seed: u64) -> Outcome {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/counter-shop.toml");
-    let scenario = Scenario::load(&path).unwrap();
-    let code = Some(Code::load(&scenario).unwrap());
-    run(&scenario, &Options { seed: Some(seed), code, ..Options::default() }, |_| {})
-}
-
 #[test]
 fn a_counter_whose_store_is_cut_off_says_so_and_counts_on_and_that_is_the_same_each_time() {
+    let counter_shop = |seed| rehearsed("counter-shop.toml", seed);
     let one = counter_shop(1);
-    let other = std::thread::spawn(|| counter_shop(1)).join().unwrap();
+    let other = std::thread::spawn(move || counter_shop(1)).join().unwrap();
     assert_eq!((&one.trace, one.events), (&other.trace, other.events));
     assert_eq!(one.responses, other.responses);
     assert!(one.is_good(), "{:?}", one.first_breach());

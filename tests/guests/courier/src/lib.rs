@@ -13,7 +13,9 @@ use alloc::vec::Vec;
 
 use bindings::exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
 use bindings::wasi::http::outgoing_handler;
-use bindings::wasi::http::types::{ErrorCode, Fields, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme};
+use bindings::wasi::http::types::{
+    ErrorCode, Fields, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme,
+};
 
 lean::stand!();
 
