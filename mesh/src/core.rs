@@ -24,5 +24,6 @@ pub mod publishers;
 pub mod records;
 pub mod redial;
 pub mod rights;
+pub mod routes;
 pub mod routing;
 pub mod time;

@@ -8,6 +8,7 @@ mod messages;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
@@ -366,7 +367,10 @@ impl Shared {
     /// log is everybody's.
     pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
         let Lines { since, second, count } = &self.lines;
-        let now = since.elapsed().as_secs();
+        let now = match self.outside.surroundings() {
+            Some(rehearsed) => Duration::from_nanos(rehearsed.monotonic()).as_secs(),
+            None => since.elapsed().as_secs(),
+        };
         // Two calls at the turn of a second may let a few lines more through; it is a limit.
         if second.swap(now, Ordering::Relaxed) != now {
             count.store(0, Ordering::Relaxed);

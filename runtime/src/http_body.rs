@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Collected, Empty, Full, Limited};
 use wasmtime_wasi_http::Error as WasiHttpError;
 
 /// The body of an HTTP request or response, in or out, as it arrives.
@@ -27,6 +27,12 @@ impl HttpBody {
     /// No body.
     pub fn empty() -> Self {
         Self::new(Empty::new())
+    }
+
+    /// Everything that it streams, if that is not more than `most` bytes.
+    pub async fn whole(self, most: usize) -> Result<Bytes, BodyError> {
+        let whole = Limited::new(self, most).collect().await;
+        whole.map(Collected::to_bytes).map_err(|error| BodyError(error.to_string()))
     }
 
     /// A body that is here already.

@@ -12,6 +12,7 @@ mod component;
 mod engine;
 mod host;
 mod http_body;
+pub mod http_heads;
 mod limits;
 mod outside;
 mod state;

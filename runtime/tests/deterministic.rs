@@ -141,3 +141,50 @@ fn a_component_sees_the_clock_that_its_host_keeps() {
     assert!(timed.starts_with('[') && timed.contains("000"), "{timed}");
     assert_eq!(timed, run());
 }
+
+/// Polls a request to its end: what came of it, and how often it gave way.
+fn request(
+    actor: &Actor,
+    target: &str,
+    body: Vec<u8>,
+    most: usize,
+) -> (Result<Vec<u8>, String>, u64) {
+    let uri = format!("http://shop.example{target}");
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let request = http::Request::builder().method(method).uri(uri).body(HttpBody::full(body));
+    let context = CallContext::untimed(Source::Gateway);
+    let mut answer = pin!(actor.http_whole(context, request.unwrap(), most));
+    let mut gave_way = 0;
+    loop {
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => return (Ok(response.into_body().to_vec()), gave_way),
+            Poll::Ready(Err(error)) => return (Err(error.to_string()), gave_way),
+            Poll::Pending => gave_way += 1,
+        }
+    }
+}
+
+#[test]
+fn a_response_is_gathered_without_a_runtime_and_has_an_end() {
+    let run = || {
+        let outside = Arc::new(Still::default());
+        let streamer = actor(&engine(), "streamer", &outside);
+        let sent: Vec<u8> = (0..300_000_u32).map(|at| at as u8).collect();
+        let (echoed, gave_way) = request(&streamer, "/", sent.clone(), 1 << 20);
+        let used = outside.used.load(Ordering::Relaxed);
+        assert!(echoed.unwrap() == sent);
+        // It waits for room again and again: that is no time that passes.
+        assert!(gave_way <= used / Engine::STEP, "{gave_way} times of {used}");
+        (gave_way, used)
+    };
+    assert_eq!(run(), run());
+    let outside = Arc::new(Still::default());
+    let engine = engine();
+    let streamer = actor(&engine, "streamer", &outside);
+    let (exact, _) = request(&streamer, "/bytes/1000", Vec::new(), 1000);
+    assert_eq!(exact.unwrap().len(), 1000);
+    let (long, _) = request(&streamer, "/bytes/1001", Vec::new(), 1000);
+    assert!(long.unwrap_err().contains("a body of more than 1000 bytes"));
+    let (none, _) = request(&actor(&engine, "echo", &outside), "/", Vec::new(), 1000);
+    assert!(none.unwrap_err().contains("does not export wasi:http/incoming-handler"));
+}

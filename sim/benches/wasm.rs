@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use wattle_sim::wasm::Code;
-use wattle_sim::{Options, Scenario, run};
+use wattle_sim::{Options, Outcome, Scenario, run};
 
 const SCENARIO: &str = r#"
 name = "a hundred nodes with real components"
@@ -39,18 +39,21 @@ fn main() {
     let code = Code::load(&scenario).unwrap();
     let compiled = begun.elapsed().as_secs_f64();
     for code in [None, Some(code)] {
-        let what = if code.is_some() { "real" } else { "made-up" };
+        let what = if code.is_some() { "everything plus wasm" } else { "the same made up" };
+        let is_real = code.is_some();
         let begun = Instant::now();
         let outcome = run(&scenario, &Options { code, ..Options::default() }, |_| {});
         let took = begun.elapsed().as_secs_f64();
-        let seconds = outcome.virtual_seconds;
+        assert!(outcome.is_good(), "{:?}", outcome.first_breach());
+        let Outcome { virtual_seconds: seconds, counts, .. } = outcome;
+        assert_eq!((seconds, counts.executed > 0), (600, is_real));
         println!(
-            "100 nodes, everything, one app of {what} components: {seconds} s of virtual time in \
-             {took:.1} s, {:.0} times real time; {} calls, {} answered, {} executions",
+            "{what}: 100 nodes, one app, 10 virtual minutes: {took:.1} s, {:.1} times real time; {} \
+             calls, {} answered, {} executions",
             seconds as f64 / took,
-            outcome.counts.calls,
-            outcome.counts.answered,
-            outcome.counts.executed
+            counts.calls,
+            counts.answered,
+            counts.executed
         );
     }
     println!("the components were compiled in {compiled:.1} s");

@@ -14,6 +14,7 @@ mod hostile;
 pub mod nodes;
 mod pipes;
 mod quic;
+mod request;
 mod slots;
 mod view;
 
@@ -34,6 +35,7 @@ use self::disk::Disk;
 use self::fabric::{Fabric, Quality};
 use self::happening::{Happened, Happening};
 use self::pipes::{Pipe, Side};
+pub use self::request::RequestPlan;
 use self::slots::Slots;
 use crate::machine::{
     Calling, Cx, Effect, Fidelity, Identity, Machine, Payload, Settings, Then, Wake,

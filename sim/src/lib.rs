@@ -28,7 +28,7 @@ pub mod wasm;
 pub mod world;
 
 pub use lattice::Lattice;
-pub use machine::{Behaviour, Fidelity, GossipBy, Settings};
+pub use machine::{Behaviour, Fidelity, GossipBy, OutsideHost, Settings};
 pub use run::{Options, Outcome, run};
 pub use scenario::Scenario;
 pub use world::World;

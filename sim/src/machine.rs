@@ -17,6 +17,7 @@ mod links;
 mod messages;
 mod plane;
 mod receive;
+mod requests;
 mod serve;
 mod share;
 mod table;
@@ -39,6 +40,8 @@ use wattle_mesh::net::Timing;
 pub(crate) use calls::Calling;
 pub(crate) use frame::{Frame, answer_size};
 pub(crate) use gossip::Gossip as GossipMessage;
+pub(crate) use requests::Asking;
+pub use requests::OutsideHost;
 
 use crate::lattice::disk::{Kept, Op};
 use crate::lattice::happening::Happening;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub start: Duration,
     /// How components behave.
     pub behaviours: BTreeMap<ComponentId, Behaviour>,
+    /// The hosts outside of the mesh that components may ask, by name.
+    pub outside: BTreeMap<String, OutsideHost>,
     /// The real components of the apps, where they are to be run.
     pub code: Option<Code>,
     /// The rule that is broken, if one is.
@@ -82,6 +87,7 @@ impl Default for Settings {
             outbox: outbox::Config::default(),
             start: Duration::from_millis(500),
             behaviours: BTreeMap::new(),
+            outside: BTreeMap::new(),
             code: None,
             broken: None,
         }

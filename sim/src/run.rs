@@ -5,6 +5,7 @@ mod record;
 mod timeline;
 mod weather;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -65,6 +66,8 @@ pub struct Outcome {
     pub node_bytes: Vec<u64>,
     /// How things went.
     pub counts: Counts,
+    /// How many requests from outside had which status, where real components run.
+    pub responses: BTreeMap<u16, u64>,
     /// How the mesh was, from time to time.
     pub samples: Vec<Sample>,
     /// What nodes thought of each other, when that changed.
@@ -169,6 +172,7 @@ impl<'a> Run<'a> {
             gossip_by: scenario.gossip_by,
             fidelity: options.fidelity,
             behaviours: scenario.behaviours.clone(),
+            outside: scenario.outside.clone(),
             code: options.code.clone(),
             broken: options.broken,
             ..Settings::default()
@@ -343,6 +347,7 @@ impl<'a> Run<'a> {
             bytes,
             node_bytes: (0..self.lattice.len()).map(|n| self.lattice.bytes_of(n)).collect(),
             counts: self.recorder.counts,
+            responses: self.recorder.responses,
             samples: self.recorder.samples,
             thoughts: self.recorder.thoughts,
             faults: self.recorder.faults,

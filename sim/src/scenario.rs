@@ -8,6 +8,7 @@ mod nodes;
 mod parse;
 mod quantity;
 mod raw;
+mod request;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ use wattle_contracts::record::App;
 pub use self::fault::{Fault, FaultKind};
 use crate::lattice::fabric::{Link, Quality};
 use crate::lattice::nodes::NodeSet;
-use crate::lattice::{CallPlan, Plan};
-use crate::machine::{Behaviour, GossipBy};
+use crate::lattice::{CallPlan, Plan, RequestPlan};
+use crate::machine::{Behaviour, GossipBy, OutsideHost};
 
 /// Gives the name and the text of a file that a scenario names, or says why it can't be read.
 pub type Read<'a> = dyn Fn(&str) -> Result<(String, String), String> + 'a;
@@ -60,6 +61,8 @@ pub struct Scenario {
     pub apps: Vec<Declared>,
     /// How components behave.
     pub behaviours: BTreeMap<ComponentId, Behaviour>,
+    /// The hosts outside of the mesh that components may ask, by name.
+    pub outside: BTreeMap<String, OutsideHost>,
     /// What is done all the time.
     pub load: Vec<Load>,
     /// What goes wrong.
@@ -101,6 +104,8 @@ pub struct Load {
 pub enum LoadKind {
     /// A call.
     Call(CallPlan),
+    /// A request over HTTP from outside of the mesh.
+    Request(RequestPlan),
     /// A durable message.
     Publish {
         /// What about.

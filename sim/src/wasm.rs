@@ -10,12 +10,14 @@
 mod code;
 mod desk;
 mod guests;
+pub(crate) mod http;
 mod store;
+mod tasks;
 
 use std::sync::Arc;
 
 pub use self::code::{Code, CodeError};
-pub(crate) use self::code::{is_made_up, limits};
+pub(crate) use self::code::{is_http, limits};
 pub(crate) use self::desk::{Asked, What};
 pub(crate) use self::guests::{Begin, Guests, Moment, Step};
 pub(crate) use self::store::{Undo, Values};
@@ -37,6 +39,8 @@ pub(crate) enum Input {
     Bytes(Arc<[u8]>),
     /// A message.
     Message(Arc<Message>),
+    /// A request over HTTP ([`http`]).
+    Http(Arc<[u8]>),
 }
 
 /// What a call gives back: nothing where the callee is made up.

@@ -33,6 +33,14 @@ fn rumours_do_not_keep_nodes_from_comparing() {
     holds("one-way-firewall.toml", 12, &[4, 5, 6, 7]);
 }
 
+/// A simulated node wrote what each message brought by itself, where a real one writes what has come
+/// meanwhile in one batch. With a disk that takes more than a second for each, what waited for it
+/// became too much, and a change was refused.
+#[test]
+fn what_comes_while_a_slow_disk_writes_goes_with_the_next_write() {
+    holds("slow-disk.toml", 25025, &[2]);
+}
+
 /// A machine without a battery for its clock comes up with an earlier time than it went down with.
 /// What its node then said of itself was numbered lower than before, and nobody took it: for the
 /// others it ran nothing, until its clock was where it had been.

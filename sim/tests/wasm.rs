@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "wasm/http.rs"]
+mod http_requests;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,7 +45,8 @@ fn scenario(components: &[&str], app: &str, more: &str) -> Scenario {
 /// A mesh in which the app of a scenario runs.
 fn mesh(scenario: &Scenario) -> Lattice {
     let code = Some(Code::load(scenario).unwrap_or_else(|error| panic!("{error}")));
-    let settings = Settings { code, ..Settings::default() };
+    let outside = scenario.outside.clone();
+    let settings = Settings { code, outside, ..Settings::default() };
     let mut mesh = Lattice::new(3, &scenario.nodes, scenario.usual, settings);
     (0..mesh.len()).for_each(|node| mesh.start(node));
     passes(&mut mesh, 20);
@@ -223,8 +227,9 @@ fn a_message_that_a_component_publishes_is_handled_by_another_and_what_that_keep
     assert_eq!(called.ran[0].2, Ok(Digest::of(refused.as_bytes())));
 }
 
-fn rehearsed(seed: u64) -> Outcome {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/real-shop.toml");
+/// A scenario of the library, with the real components.
+fn rehearsed(scenario: &str, seed: u64) -> Outcome {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario);
     let scenario = Scenario::load(&path).unwrap();
     let code = Some(Code::load(&scenario).unwrap());
     run(&scenario, &Options { seed: Some(seed), code, ..Options::default() }, |_| {})
@@ -232,13 +237,14 @@ fn rehearsed(seed: u64) -> Outcome {
 
 #[test]
 fn the_same_seed_is_the_same_run_with_real_components_too() {
-    let one = rehearsed(1);
-    let other = std::thread::spawn(|| rehearsed(1)).join().unwrap();
+    let shop = |seed| rehearsed("real-shop.toml", seed);
+    let one = shop(1);
+    let other = std::thread::spawn(move || shop(1)).join().unwrap();
     assert_eq!((&one.trace, one.events), (&other.trace, other.events));
     assert!(one.is_good(), "{:?}", one.first_breach());
     let counts = one.counts;
     assert!(counts.executed > 300 && counts.answered > 300, "{counts:?}");
-    assert_ne!(one.trace, rehearsed(2).trace);
+    assert_ne!(one.trace, shop(2).trace);
 }
 
 #[test]

@@ -50,6 +50,7 @@ async fn a_running_mesh_is_written_down_and_what_was_written_runs() {
         "labels = { \"name\" = \"c\", \"site\" = \"dc\" }",
         "manifest = \"own-shop.toml\"",
         "from = \"shop/basket\"\ncontract = \"example:shop/pricing",
+        "[[request]]\npath = \"/\"\non = \"a\"\nevery = \"5s\"",
         "# cut = \"a\"",
     ] {
         assert!(text.contains(part), "there is no {part} in\n{text}");

@@ -273,6 +273,11 @@ fn told(outcome: &Outcome, took: Duration) -> String {
     if counts.executed > 0 {
         text += &format!("\n{} calls were executed by real components\n", counts.executed);
     }
+    if !outcome.responses.is_empty() {
+        let counted = outcome.responses.iter().map(|(status, count)| format!("{count} x {status}"));
+        let counted: Vec<String> = counted.collect();
+        text += &format!("requests from outside were answered: {}\n", counted.join(", "));
+    }
     let name = |node: usize| outcome.nodes.get(node).map_or("?", String::as_str);
     let at = |micros: u64| format!("{:>12.3} s", micros as f64 / 1e6);
     for breach in outcome.verdicts.iter().flat_map(|verdict| &verdict.breaches) {

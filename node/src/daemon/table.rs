@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{AppName, ComponentId, ContractId};
 use wattle_contracts::record::{
-    App, ComponentSpec, HttpRoute, ProviderSpec, Record, RecordBody, RecordKey, Version,
+    App, ComponentSpec, ProviderSpec, Record, RecordBody, RecordKey, Version,
 };
 use wattle_mesh::core::links::{Import, Links, Target as Link};
 use wattle_mesh::core::publishers::Publishers;
+use wattle_mesh::core::routes::Routes;
 use wattle_mesh::net::Declaration;
 
 /// Everything that is declared.
@@ -25,8 +26,7 @@ pub(crate) struct Table {
     links: Links,
     settings: Settings,
     publishers: Publishers,
-    /// Every HTTP route with the component that answers it, the most exact first.
-    routes: Vec<(HttpRoute, ComponentId)>,
+    routes: Routes,
 }
 
 /// What a name within an app stands for.
@@ -63,17 +63,7 @@ impl Table {
         for (app, _) in apps.values_mut() {
             settings.lay_over(app);
         }
-        let mut routes: Vec<_> = apps
-            .values()
-            .flat_map(|(app, _)| {
-                app.http.iter().map(|route| {
-                    (route.clone(), ComponentId::new(app.name.clone(), route.component.clone()))
-                })
-            })
-            .collect();
-        // Stable: of two routes that are equally exact, the app that comes first by name wins,
-        // on every node.
-        routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.exactness()));
+        let routes = Routes::new(apps.values().map(|(app, _)| app));
         let publishers = Publishers::new(publishers);
         Self { apps, links, settings, publishers, routes }
     }
@@ -160,13 +150,12 @@ impl Table {
 
     /// Whether an HTTP route leads to `target`.
     pub(super) fn answers_http(&self, target: &ComponentId) -> bool {
-        self.routes.iter().any(|(_, component)| component == target)
+        self.routes.lead_to(target)
     }
 
     /// The component that answers a request for `path` at `host`.
     pub(crate) fn route(&self, host: &str, path: &str) -> Option<&ComponentId> {
-        let found = self.routes.iter().find(|(route, _)| route.matches(host, path));
-        found.map(|(_, component)| component)
+        self.routes.find(host, path)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyStream as FrameStream, StreamBody};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::provider::{HttpRequestHead, HttpResponseHead};
 use wattle_contracts::wire;
 use wattle_mesh::net::BodyStream;
-use wattle_runtime::HttpBody;
+use wattle_runtime::{HttpBody, http_heads};
 
 /// The contract of requests that come in.
 pub(crate) const INCOMING: &str = "wasi:http/incoming-handler";
@@ -23,13 +23,8 @@ fn malformed(error: impl std::fmt::Display) -> CallError {
 pub(crate) fn request_out(
     request: Request<HttpBody>,
 ) -> Result<(Bytes, Option<BodyStream>), CallError> {
-    let (parts, body) = request.into_parts();
-    let head = HttpRequestHead {
-        method: parts.method.to_string(),
-        uri: parts.uri.to_string(),
-        headers: headers_out(&parts.headers),
-    };
-    Ok((wire::encode(&head).map_err(malformed)?.into(), body_out(body)))
+    let head = http_heads::request_head(&request);
+    Ok((wire::encode(&head).map_err(malformed)?.into(), body_out(request.into_body())))
 }
 
 /// The request that `payload` and `body` are.
@@ -38,23 +33,15 @@ pub(crate) fn request_in(
     body: Option<BodyStream>,
 ) -> Result<Request<HttpBody>, CallError> {
     let head: HttpRequestHead = wire::decode(payload).map_err(malformed)?;
-    let mut request = Request::builder()
-        .method(head.method.as_str())
-        .uri(head.uri)
-        .body(body_in(body))
-        .map_err(malformed)?;
-    *request.headers_mut() = headers_in(head.headers)?;
-    Ok(request)
+    http_heads::request_from(head, body_in(body)).map_err(malformed)
 }
 
 /// What is sent for `response`.
 pub(crate) fn response_out(
     response: Response<HttpBody>,
 ) -> Result<(Bytes, Option<BodyStream>), CallError> {
-    let (parts, body) = response.into_parts();
-    let head =
-        HttpResponseHead { status: parts.status.as_u16(), headers: headers_out(&parts.headers) };
-    Ok((wire::encode(&head).map_err(malformed)?.into(), body_out(body)))
+    let head = http_heads::response_head(&response);
+    Ok((wire::encode(&head).map_err(malformed)?.into(), body_out(response.into_body())))
 }
 
 /// The response that `payload` and `body` are.
@@ -63,26 +50,7 @@ pub(crate) fn response_in(
     body: Option<BodyStream>,
 ) -> Result<Response<HttpBody>, CallError> {
     let head: HttpResponseHead = wire::decode(payload).map_err(malformed)?;
-    let mut response =
-        Response::builder().status(head.status).body(body_in(body)).map_err(malformed)?;
-    *response.headers_mut() = headers_in(head.headers)?;
-    Ok(response)
-}
-
-fn headers_out(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    let pair = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.as_str().to_string(), value.as_bytes().to_vec())
-    };
-    headers.iter().map(pair).collect()
-}
-
-fn headers_in(headers: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, CallError> {
-    let mut map = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
-        let name = HeaderName::try_from(name).map_err(malformed)?;
-        map.append(name, HeaderValue::try_from(value).map_err(malformed)?);
-    }
-    Ok(map)
+    http_heads::response_from(head, body_in(body)).map_err(malformed)
 }
 
 /// Trailers do not travel: the stream of a call carries bytes alone.

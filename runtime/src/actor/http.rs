@@ -1,5 +1,7 @@
 //! HTTP requests into a component: `wasi:http/incoming-handler`, streaming both ways.
 
+mod whole;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +12,7 @@ use http::header::HOST;
 use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
@@ -32,61 +34,9 @@ impl Actor {
     pub async fn http(
         &self,
         context: CallContext,
-        mut request: Request<HttpBody>,
+        request: Request<HttpBody>,
     ) -> Result<Response<HttpBody>, CallError> {
-        let Some(handler) = &self.handler else {
-            let message = format!("{} does not export {REQUEST_HANDLER}", self.id());
-            return Err(CallError::new(ErrorKind::NotLinked, message));
-        };
-        let in_flight = self.shared.enter()?;
-        let mut seat = self.instances.seat(&self.shared, context)?;
-        let deadline = seat.store.data().context().deadline;
-        if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
-            // HTTP/1.0 needs none, and the component is promised one.
-            request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-        }
-        let scheme = match request.uri().scheme_str() {
-            Some("https") => Scheme::Https,
-            _ => Scheme::Http,
-        };
-        let (set, mut head) = oneshot::channel::<Head>();
-        let mut view = seat.store.data_mut().http();
-        let resources = view
-            .new_incoming_request(scheme, request)
-            .and_then(|request| Ok((request, view.new_response_outparam(set)?)));
-        let (request, response) = resources.map_err(|error| {
-            let message = format!("the request can't be given to {}: {error:#}", self.id());
-            CallError::new(ErrorKind::Internal, message)
-        })?;
-
-        let (handler, instances) = (handler.clone(), self.instances.clone());
-        let broken = Arc::new(OnceLock::new());
-        let mut guest: Guest = Box::pin({
-            let broken = broken.clone();
-            async move {
-                let _in_flight = in_flight;
-                let called = async {
-                    let instance = seat.instance(instances.pre()).await?;
-                    let proxy = handler.load(&mut seat.store, &instance)?;
-                    let handler = proxy.wasi_http_incoming_handler();
-                    handler.call_handle(&mut seat.store, request, response).await
-                };
-                let called = called.await;
-                match called {
-                    Ok(()) => {
-                        instances.give_back(seat);
-                        Ok(())
-                    }
-                    Err(error) => {
-                        let error = trap::failure(seat.store.data(), REQUEST_HANDLER, &error);
-                        // Said before the store is dropped, and the body's channel with it.
-                        let _ = broken.set(error.clone());
-                        Err(error)
-                    }
-                }
-            }
-        });
-
+        let Begun { mut guest, mut head, broken, deadline } = self.begin(context, request)?;
         // The component first: most have said everything when they return, and then nothing has
         // to go on beside the response.
         let first = timeout_at(deadline, async {
@@ -126,10 +76,83 @@ impl Actor {
             }
         }
     }
+
+    /// The component at work on a request: nothing is done before it is polled.
+    fn begin(
+        &self,
+        context: CallContext,
+        mut request: Request<HttpBody>,
+    ) -> Result<Begun, CallError> {
+        let Some(handler) = &self.handler else {
+            let message = format!("{} does not export {REQUEST_HANDLER}", self.id());
+            return Err(CallError::new(ErrorKind::NotLinked, message));
+        };
+        let in_flight = self.shared.enter()?;
+        let mut seat = self.instances.seat(&self.shared, context)?;
+        let deadline = seat.store.data().context().deadline;
+        if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
+            // HTTP/1.0 needs none, and the component is promised one.
+            request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+        }
+        let scheme = match request.uri().scheme_str() {
+            Some("https") => Scheme::Https,
+            _ => Scheme::Http,
+        };
+        let (set, head) = oneshot::channel::<Head>();
+        let mut view = seat.store.data_mut().http();
+        let resources = view
+            .new_incoming_request(scheme, request)
+            .and_then(|request| Ok((request, view.new_response_outparam(set)?)));
+        let (request, response) = resources.map_err(|error| {
+            let message = format!("the request can't be given to {}: {error:#}", self.id());
+            CallError::new(ErrorKind::Internal, message)
+        })?;
+
+        let (handler, instances) = (handler.clone(), self.instances.clone());
+        let (actor, broken) = (self.shared.clone(), Arc::new(OnceLock::new()));
+        let guest: Guest = Box::pin({
+            let broken = broken.clone();
+            async move {
+                let _in_flight = in_flight;
+                let called = async {
+                    let instance = seat.instance(instances.pre()).await?;
+                    let proxy = handler.load(&mut seat.store, &instance)?;
+                    let handler = proxy.wasi_http_incoming_handler();
+                    handler.call_handle(&mut seat.store, request, response).await
+                };
+                let called = called.await;
+                if let Some(fuel) = instances.used(&seat) {
+                    actor.outside.used(fuel);
+                }
+                match called {
+                    Ok(()) => {
+                        instances.give_back(seat);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let error = trap::failure(seat.store.data(), REQUEST_HANDLER, &error);
+                        // Said before the store is dropped, and the body's channel with it.
+                        let _ = broken.set(error.clone());
+                        Err(error)
+                    }
+                }
+            }
+        });
+        Ok(Begun { guest, head, broken, deadline })
+    }
 }
 
 /// The component at work on a request.
 type Guest = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
+
+/// A request that is begun.
+struct Begun {
+    guest: Guest,
+    head: oneshot::Receiver<Head>,
+    /// Why the component has failed, once it has.
+    broken: Arc<OnceLock<CallError>>,
+    deadline: Instant,
+}
 
 enum Event {
     Ended(Result<(), CallError>),

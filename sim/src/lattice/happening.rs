@@ -126,6 +126,15 @@ pub enum Happening {
         /// How.
         outcome: Result<(), ErrorKind>,
     },
+    /// A request from outside of the mesh is answered, where real components run.
+    Responded {
+        /// As which call it was passed on.
+        call: u64,
+        /// The status.
+        status: u16,
+        /// The hash of the body.
+        body: Digest,
+    },
     /// A real component has executed a call.
     Ran {
         /// Which.
@@ -193,6 +202,9 @@ impl fmt::Display for Happening {
             Self::CallEnded { call, outcome: Ok(()) } => write!(f, "has its answer to call {call}"),
             Self::CallEnded { call, outcome: Err(kind) } => {
                 write!(f, "has no answer to call {call}: {kind}")
+            }
+            Self::Responded { call, status, body } => {
+                write!(f, "responds with {status} to the request of call {call}: {body}")
             }
             Self::Ran { component, function, fuel, outcome } => {
                 write!(f, "has executed {function} of {component} with {fuel} units of fuel: ")?;

@@ -30,7 +30,7 @@ use crate::wasm::{Input, Output};
 pub(crate) struct Calling {
     /// Its number in this run.
     pub(crate) call: u64,
-    /// The component that calls; nobody for an operator or the gateway.
+    /// The component that calls; nobody for an operator, and for the gateway, which has a request.
     pub(crate) from: Option<ComponentId>,
     /// Whom, if no link says so.
     pub(crate) to: Option<ComponentId>,
@@ -106,11 +106,7 @@ impl Machine {
             Ok(resolved) => resolved,
             Err(kind) => {
                 cx.happens(Happening::CallBegan { call, may_repeat: false, time });
-                cx.happens(Happening::CallEnded { call, outcome: Err(kind) });
-                if let Some(asked_by) = calling.asked_by {
-                    self.guest_answered(asked_by, Err(kind), cx);
-                }
-                return;
+                return self.tell_end(&calling, Err(kind), cx);
             }
         };
         let may_repeat = options.idempotent.contains(&calling.function);
@@ -121,12 +117,16 @@ impl Machine {
         self.calls.next += 1;
         let id = self.calls.next;
         let (tried, waiting, failed) = (Vec::new(), Vec::new(), None);
+        let (outside, encoding) = match calling.input {
+            Input::Http(_) => (Source::Gateway, Encoding::Message),
+            _ => (Source::Operator, Encoding::Values),
+        };
         let route = Arc::new(CallRoute {
-            source: calling.from.clone().map_or(Source::Operator, Source::Component),
+            source: calling.from.clone().map_or(outside, Source::Component),
             target,
             contract: calling.contract.clone(),
             function: calling.function.clone(),
-            encoding: Encoding::Values,
+            encoding,
         });
         let (calling, options) = (Arc::new(calling), Arc::new(options));
         let results = Output::default();
@@ -437,9 +437,15 @@ impl Machine {
                 self.calls.router.ended(cx.now, attempt.to, Err(ErrorKind::Cancelled));
             }
         }
-        cx.happens(Happening::CallEnded { call: outgoing.calling.call, outcome });
-        if let Some(asked_by) = outgoing.calling.asked_by {
-            self.guest_answered(asked_by, outcome.map(|()| outgoing.results), cx);
+        self.tell_end(&outgoing.calling, outcome.map(|()| outgoing.results), cx);
+    }
+
+    fn tell_end(&mut self, calling: &Calling, outcome: Result<Output, ErrorKind>, cx: &mut Cx<'_>) {
+        let how = outcome.as_ref().map(drop).map_err(|kind| *kind);
+        cx.happens(Happening::CallEnded { call: calling.call, outcome: how });
+        self.responded(calling, &outcome, cx);
+        if let Some(asked_by) = calling.asked_by {
+            self.guest_answered(asked_by, outcome, cx);
         }
     }
 }

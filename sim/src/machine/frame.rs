@@ -62,6 +62,7 @@ impl Frame {
             Frame::Request { body: Body::Delivery(delivery), .. } => {
                 delivery.messages.iter().map(|(_, body)| body.len() + 10).sum()
             }
+            Frame::Response { result: Ok(Answer::Done { bytes, .. }), .. } => *bytes,
             Frame::Response { .. } => 0,
         }
     }

@@ -16,6 +16,7 @@ use super::calls::Calling;
 use super::table::Target;
 use super::{Cx, Effect, Machine, Then, Wake};
 use crate::lattice::happening::Happening;
+use crate::rng::Seeded;
 use crate::wasm::{self, Asked, Begin, Guests, Input, Message, Moment, Output, Step, Undo, What};
 
 /// What is asked of a store and needs no write takes so long.
@@ -77,19 +78,23 @@ impl Machine {
         let route = &header.route;
         let target = &route.target;
         let provider = match self.table.target(target) {
-            Some(Target::Provider(spec)) => Some(spec.kind == ProviderKind::KeyValue),
+            Some(Target::Provider(spec)) => Some(spec.kind.clone()),
             _ => None,
         };
         match (provider, input) {
-            (Some(true), Input::Bytes(bytes)) => {
+            (Some(ProviderKind::KeyValue), Input::Bytes(bytes)) => {
                 self.ask_store(serve, target, bytes, cx);
                 return true;
             }
+            (Some(ProviderKind::HttpClient { hosts }), Input::Http(request)) => {
+                self.ask_outside(serve, &hosts, header, request, cx);
+                return true;
+            }
             (Some(_), _) => return false,
+            (None, Input::Http(_)) => {}
+            // Who calls it without a request wants an answer that is made up.
+            (None, _) if wasm::is_http(&route.contract) => return false,
             (None, _) => {}
-        }
-        if wasm::is_made_up(&route.contract) {
-            return false;
         }
         let job = Job {
             source: route.source.clone(),
@@ -256,23 +261,32 @@ impl Machine {
             What::Publish { from, subject, body, durable } => {
                 self.guest_publishes((id, request), &from, &subject, body, durable, cx);
             }
+            What::Send { from, request: bytes, time } => {
+                let left = self.time_left(id, cx);
+                let time = time.map_or(left, |time| time.min(left));
+                self.guest_requests((id, request), from, bytes, time, cx);
+            }
             What::Call { from, contract, function, arguments } => {
-                let deadline = self.guests.as_ref().and_then(|guests| guests.deadline(id));
                 let calling = Calling {
-                    // No number of the scenario's own calls is that large.
-                    call: cx.rng.random::<u64>() | 1 << 63,
+                    call: own_number(cx.rng),
                     from: Some(from),
                     to: None,
                     contract,
                     function,
                     bytes: arguments.len(),
-                    time: deadline.unwrap_or(cx.now).since(cx.now),
+                    time: self.time_left(id, cx),
                     input: Input::Bytes(arguments.into()),
                     asked_by: Some((id, request)),
                 };
                 self.call(calling, cx);
             }
         }
+    }
+
+    /// How long a call that is executed here has still.
+    fn time_left(&self, id: u64, cx: &Cx<'_>) -> Duration {
+        let deadline = self.guests.as_ref().and_then(|guests| guests.deadline(id));
+        deadline.unwrap_or(cx.now).since(cx.now)
     }
 
     /// A call that a component has made has ended.
@@ -387,4 +401,9 @@ impl Machine {
         self.values.undo(undo);
         self.executed_with(serve, Err(ErrorKind::Internal), cx);
     }
+}
+
+/// A number for a call that a component makes: none of the scenario's own is that large.
+pub(super) fn own_number(rng: &mut Seeded) -> u64 {
+    rng.random::<u64>() | 1 << 63
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::NodeId;
+use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey, Version};
 use wattle_mesh::core::records::{Output, Records, Write};
 use wattle_mesh::core::time::Time;
@@ -14,8 +15,14 @@ use crate::lattice::disk::{Kept, Op};
 use crate::lattice::happening::Happening;
 use crate::mutant::Mutant;
 
-/// Messages and changes that wait for the disk.
-const QUEUE: usize = 1024;
+/// Messages that wait for the disk, as in `mesh::net::driver`.
+const QUEUE: usize = 128;
+/// Messages and changes that do. In a real node, who makes a change waits.
+const ALL: usize = 1024;
+/// So many of them share one write, as in `mesh::net::records`.
+const BATCH: usize = 64;
+/// So many changes wait for a disk that has failed, until it is asked again. As there.
+const PUT_OFF: usize = 64;
 /// After a failure of the disk, it is asked again after so long.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -40,15 +47,17 @@ pub(super) struct Plane {
 enum Input {
     Message(NodeId, RecordMessage),
     Put(RecordKey, RecordBody),
-    Due,
 }
+
+/// A change that is taken, once it is on the disk: of what, which, and whether it is a delete.
+type Taken = (RecordKey, Version, bool);
 
 /// What is left to be done once a write has ended.
 #[derive(Debug)]
 pub(crate) struct Rest {
     load: u64,
     out: Vec<Output>,
-    taken: Option<(RecordKey, Version, bool)>,
+    taken: Vec<Taken>,
 }
 
 impl Plane {
@@ -84,20 +93,20 @@ impl Machine {
         self.refresh_table();
         self.abroad.summaries_changed();
         self.changed = true;
-        self.perform(out, None, cx);
+        self.perform(out, Vec::new(), cx);
         self.peers_changed(cx);
     }
 
     /// Somebody came or went.
     pub(super) fn peers_changed(&mut self, cx: &mut Cx<'_>) {
-        self.take_input(Input::Due, cx);
+        self.take_batches(cx);
     }
 
     pub(super) fn plane_due(&mut self, cx: &mut Cx<'_>) {
         if self.plane.wakes <= cx.now {
             self.plane.wakes = Time::NEVER;
         }
-        self.take_input(Input::Due, cx);
+        self.take_batches(cx);
     }
 
     pub(super) fn records_from(&mut self, from: NodeId, message: RecordMessage, cx: &mut Cx<'_>) {
@@ -120,21 +129,35 @@ impl Machine {
     }
 
     fn take_input(&mut self, input: Input, cx: &mut Cx<'_>) {
-        if self.plane.is_busy {
-            match input {
-                // A round is due again anyway; of messages, a comparison brings what is dropped.
-                Input::Due => {}
-                input if self.plane.waiting.len() < QUEUE => self.plane.waiting.push_back(input),
-                Input::Put(..) => refuse_edit("too many changes wait", false, cx),
-                Input::Message(..) => {}
+        let has_failed = self.plane.set.is_none();
+        let waiting = &mut self.plane.waiting;
+        match input {
+            // A comparison brings what is dropped.
+            Input::Message(..) if has_failed || waiting.len() >= QUEUE => {}
+            Input::Put(..) if has_failed && waiting.len() >= PUT_OFF => {
+                refuse_edit("the disk has failed, and too many changes wait for it", true, cx);
             }
-            return;
+            Input::Put(..) if waiting.len() >= ALL => {
+                refuse_edit("too many changes wait", false, cx);
+            }
+            input => waiting.push_back(input),
         }
-        self.process(input, cx);
-        while !self.plane.is_busy
-            && let Some(input) = self.plane.waiting.pop_front()
-        {
-            self.process(input, cx);
+        self.take_batches(cx);
+    }
+
+    /// Takes what has come since the last write, as long as none is under way. What comes meanwhile
+    /// goes with the next.
+    fn take_batches(&mut self, cx: &mut Cx<'_>) {
+        loop {
+            if self.plane.is_busy || self.plane.set.is_none() {
+                return;
+            }
+            let count = self.plane.waiting.len().min(BATCH);
+            let batch: Vec<Input> = self.plane.waiting.drain(..count).collect();
+            self.process(batch, cx);
+            if self.plane.waiting.is_empty() {
+                break;
+            }
         }
         self.plan_wake(cx);
     }
@@ -148,15 +171,10 @@ impl Machine {
         }
     }
 
-    fn process(&mut self, input: Input, cx: &mut Cx<'_>) {
+    fn process(&mut self, batch: Vec<Input>, cx: &mut Cx<'_>) {
         let Self { plane, links, key: signer, settings, .. } = self;
         let Plane { set, up, as_of, .. } = plane;
-        let Some(set) = set.as_mut() else {
-            if matches!(input, Input::Put(..)) {
-                refuse_edit("the disk has failed, and is asked again in a moment", true, cx);
-            }
-            return;
-        };
+        let Some(set) = set.as_mut() else { return };
         let (now, wall) = (cx.now, cx.wall);
         let mut out = Vec::new();
         if as_of.replace(links.turns()) != Some(links.turns()) {
@@ -172,38 +190,29 @@ impl Machine {
             }
             *up = connected;
         }
-        let mut taken = None;
-        match input {
-            Input::Due => {}
-            Input::Message(from, message) => {
-                // Now and then: who always writes the older one again never comes to an end.
-                if settings.broken == Some(Mutant::OlderWins)
-                    && wall.0.is_multiple_of(8)
-                    && let RecordMessage::Push { current, .. } = &message
-                {
-                    for old in current {
-                        let newer = set.get(&old.key).is_some_and(|new| new.version > old.version);
-                        let again = newer
-                            .then(|| set.sign(wall, signer, old.key.clone(), old.body.clone()));
-                        if let Some(Ok(record)) = again {
-                            let _ = set.put(now, wall, record, cx.rng, &mut out);
-                        }
+        let mut taken = Vec::new();
+        for input in batch {
+            match input {
+                Input::Message(from, message) => {
+                    // Now and then: who always writes the older one again never comes to an end.
+                    if settings.broken == Some(Mutant::OlderWins) && wall.0.is_multiple_of(8) {
+                        write_older(set, signer, &message, &mut out, cx);
                     }
+                    set.handle(now, wall, from, message, cx.rng, &mut out);
                 }
-                set.handle(now, wall, from, message, cx.rng, &mut out);
-            }
-            Input::Put(key, body) => {
-                let is_tombstone = matches!(body, RecordBody::Tombstone);
-                let put = set.sign(wall, signer, key.clone(), body).map_err(|e| e.to_string());
-                let put = put.and_then(|record: Record| {
-                    let version = record.version;
-                    cx.happens(Happening::Wrote { key: key.clone(), version });
-                    let put = set.put(now, wall, record, cx.rng, &mut out);
-                    put.map(|()| version).map_err(|refusal| refusal.to_string())
-                });
-                match put {
-                    Ok(version) => taken = Some((key, version, is_tombstone)),
-                    Err(why) => refuse_edit(&why, false, cx),
+                Input::Put(key, body) => {
+                    let is_tombstone = matches!(body, RecordBody::Tombstone);
+                    let put = set.sign(wall, signer, key.clone(), body).map_err(|e| e.to_string());
+                    let put = put.and_then(|record: Record| {
+                        let version = record.version;
+                        cx.happens(Happening::Wrote { key: key.clone(), version });
+                        let put = set.put(now, wall, record, cx.rng, &mut out);
+                        put.map(|()| version).map_err(|refusal| refusal.to_string())
+                    });
+                    match put {
+                        Ok(version) => taken.push((key, version, is_tombstone)),
+                        Err(why) => refuse_edit(&why, false, cx),
+                    }
                 }
             }
         }
@@ -211,12 +220,7 @@ impl Machine {
         self.perform(out, taken, cx);
     }
 
-    fn perform(
-        &mut self,
-        out: Vec<Output>,
-        taken: Option<(RecordKey, Version, bool)>,
-        cx: &mut Cx<'_>,
-    ) {
+    fn perform(&mut self, out: Vec<Output>, taken: Vec<Taken>, cx: &mut Cx<'_>) {
         let writes = out.iter().filter_map(|output| match output {
             Output::Persist(write) => Some(Op::Record(Write::clone(write))),
             _ => None,
@@ -240,18 +244,14 @@ impl Machine {
             // What is in memory is ahead of the disk now, and must not be believed.
             self.plane.set = None;
             self.plane.up.clear();
-            if rest.taken.is_some() {
-                refuse_edit("the disk is full", true, cx);
-            }
+            rest.taken.iter().for_each(|_| refuse_edit("the disk is full", true, cx));
             for input in std::mem::take(&mut self.plane.waiting) {
-                if matches!(input, Input::Put(..)) {
-                    refuse_edit("the disk is full", true, cx);
-                }
+                self.take_input(input, cx);
             }
             return cx.wake(cx.now.plus(RETRY), Wake::Reload);
         }
         self.finish(rest, cx);
-        self.take_input(Input::Due, cx);
+        self.take_batches(cx);
     }
 
     fn finish(&mut self, rest: Rest, cx: &mut Cx<'_>) {
@@ -282,8 +282,26 @@ impl Machine {
             self.refresh_table();
             self.changed = true;
         }
-        if let Some((key, version, is_tombstone)) = rest.taken {
+        for (key, version, is_tombstone) in rest.taken {
             cx.happens(Happening::Acknowledged { key, version, is_tombstone });
+        }
+    }
+}
+
+/// What a broken rule does: writes again what is older than what is held.
+fn write_older(
+    set: &mut Records,
+    signer: &SigningKey,
+    message: &RecordMessage,
+    out: &mut Vec<Output>,
+    cx: &mut Cx<'_>,
+) {
+    let RecordMessage::Push { current, .. } = message else { return };
+    for old in current {
+        let newer = set.get(&old.key).is_some_and(|new| new.version > old.version);
+        let again = newer.then(|| set.sign(cx.wall, signer, old.key.clone(), old.body.clone()));
+        if let Some(Ok(record)) = again {
+            let _ = set.put(cx.now, cx.wall, record, cx.rng, out);
         }
     }
 }

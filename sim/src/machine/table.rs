@@ -1,4 +1,4 @@
-//! What is declared, as a node sees it: apps, links, subscriptions.
+//! What is declared, as a node sees it: apps, links, routes, subscriptions.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use wattle_contracts::id::{AppName, ComponentId};
 use wattle_contracts::record::{App, Hlc, ProviderSpec, Record, RecordBody, RecordKey, Version};
 use wattle_mesh::core::links::Links;
 use wattle_mesh::core::outbox::Subscriptions;
+use wattle_mesh::core::routes::Routes;
 
 use super::Machine;
 
@@ -14,6 +15,8 @@ use super::Machine;
 pub(super) struct Table {
     apps: BTreeMap<AppName, (App, Version)>,
     pub(super) links: Links,
+    /// Which component answers which requests over HTTP.
+    pub(super) routes: Routes,
     pub(super) subscriptions: Subscriptions,
     /// What is put by hand in the place of an app's own configuration, by component and name.
     pub(super) values: BTreeMap<ComponentId, BTreeMap<String, String>>,
@@ -46,7 +49,8 @@ impl Table {
         }
         let links = Links::new(apps.values().map(|(app, version)| (app, *version)), links);
         let subscriptions = Subscriptions::new(apps.values().map(|(app, _)| app));
-        Self { apps, links, subscriptions, values }
+        let routes = Routes::new(apps.values().map(|(app, _)| app));
+        Self { apps, links, routes, subscriptions, values }
     }
 
     pub(super) fn apps(&self) -> impl Iterator<Item = &App> {

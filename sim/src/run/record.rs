@@ -67,6 +67,8 @@ pub struct Thought {
 pub(super) struct Recorder {
     last: VecDeque<Happened>,
     pub(super) counts: Counts,
+    /// By status.
+    pub(super) responses: BTreeMap<u16, u64>,
     wanted: u64,
     pub(super) samples: Vec<Sample>,
     pub(super) thoughts: Vec<Thought>,
@@ -89,6 +91,7 @@ impl Recorder {
             Happening::CallBegan { .. } => counts.calls += 1,
             Happening::CallEnded { outcome: Ok(()), .. } => counts.answered += 1,
             Happening::Ran { .. } => counts.executed += 1,
+            Happening::Responded { status, .. } => *self.responses.entry(*status).or_default() += 1,
             Happening::Fault(_) => counts.refused += 1,
             Happening::Stands { of, to } => {
                 if let Some(of) = lattice.number_of(*of).filter(|_| self.thoughts.len() < THOUGHTS)

@@ -130,6 +130,7 @@ pub(super) fn do_load(lattice: &mut Lattice, load: &Load) {
     let Some(number) = nodes.get(chosen).copied() else { return };
     match &load.what {
         LoadKind::Call(plan) => _ = lattice.call(number, plan),
+        LoadKind::Request(plan) => _ = lattice.request(number, plan),
         LoadKind::Publish { subject, text: Some(text), .. } => {
             _ = lattice.publish_body(number, subject, text.as_bytes().into());
         }

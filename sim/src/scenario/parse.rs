@@ -13,9 +13,9 @@ use wattle_contracts::record::App;
 use super::nodes::Nodes;
 use super::quantity::{rate, share, size, time, time_or};
 use super::raw::{
-    RawApp, RawCall, RawEdit, RawExpect, RawGossip, RawPublish, RawQuality, RawScenario,
+    RawApp, RawCall, RawEdit, RawExpect, RawGossip, RawPublish, RawQuality, RawRequest, RawScenario,
 };
-use super::{Declared, Expect, Load, LoadKind, Read, Scenario, ScenarioError, app, fault};
+use super::{Declared, Expect, Load, LoadKind, Read, Scenario, ScenarioError, app, fault, request};
 use crate::lattice::CallPlan;
 use crate::lattice::fabric::{Link, Quality};
 use crate::lattice::nodes::NodeSet;
@@ -71,10 +71,12 @@ pub(super) fn scenario(file: &str, text: &str, read: &Read<'_>) -> Result<Scenar
     let apps: Vec<Declared> = apps.collect::<Result<_, _>>()?;
     let names = Names { at, nodes: &nodes, apps: &apps, until };
     let behaviours = names.behaviours(&raw)?;
+    let outside = request::outside(at, &raw.outside)?;
     let calls = raw.call.iter().map(|call| names.call(call));
+    let requests = raw.request.iter().map(|request| names.request(request));
     let publishes = raw.publish.iter().map(|publish| names.publish(publish));
     let edits = raw.edit.iter().map(|edit| names.edit(edit));
-    let load = calls.chain(publishes).chain(edits).collect::<Result<_, _>>()?;
+    let load = calls.chain(requests).chain(publishes).chain(edits).collect::<Result<_, _>>()?;
     let faults = raw.fault.iter().map(|raw| fault::read(at, &nodes, usual, raw));
     let faults = faults.collect::<Result<_, _>>()?;
     let pace = raw.mesh.pace.as_ref();
@@ -101,6 +103,7 @@ pub(super) fn scenario(file: &str, text: &str, read: &Read<'_>) -> Result<Scenar
         links,
         apps,
         behaviours,
+        outside,
         load,
         faults,
         expect,
@@ -238,6 +241,13 @@ impl Names<'_> {
         };
         let on = self.nodes.named_or_all(self.at, &raw.on)?;
         self.load(on, (&raw.every, &raw.start, &raw.until), LoadKind::Call(plan))
+    }
+
+    fn request(&self, raw: &RawRequest) -> Result<Load, ScenarioError> {
+        let apps = self.apps.iter().map(|declared| &declared.app);
+        let plan = request::plan(self.at, raw, apps)?;
+        let on = self.nodes.named_or_all(self.at, &raw.on)?;
+        self.load(on, (&raw.every, &raw.start, &raw.until), LoadKind::Request(plan))
     }
 
     fn publish(&self, raw: &RawPublish) -> Result<Load, ScenarioError> {

@@ -26,7 +26,11 @@ pub(super) struct RawScenario {
     #[serde(default)]
     pub(super) component: BTreeMap<Text, RawComponent>,
     #[serde(default)]
+    pub(super) outside: BTreeMap<Text, RawOutside>,
+    #[serde(default)]
     pub(super) call: Vec<RawCall>,
+    #[serde(default)]
+    pub(super) request: Vec<RawRequest>,
     #[serde(default)]
     pub(super) publish: Vec<RawPublish>,
     #[serde(default)]
@@ -119,6 +123,33 @@ pub(super) struct RawCall {
     pub(super) every: Text,
     pub(super) deadline: Option<Text>,
     pub(super) size: Option<Text>,
+    pub(super) start: Option<Text>,
+    pub(super) until: Option<Text>,
+}
+
+/// A host outside of the mesh.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawOutside {
+    pub(super) status: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub(super) body: String,
+    pub(super) takes: Option<Text>,
+    pub(super) fails: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawRequest {
+    pub(super) on: Option<Text>,
+    pub(super) method: Option<Text>,
+    pub(super) host: Option<Text>,
+    pub(super) path: Option<Text>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<Text, Text>,
+    pub(super) body: Option<Text>,
+    pub(super) every: Text,
+    pub(super) deadline: Option<Text>,
     pub(super) start: Option<Text>,
     pub(super) until: Option<Text>,
 }

@@ -1,6 +1,7 @@
 use super::*;
 
-const APP: &str = "app = \"shop\"\n[component.web]\nwasm = \"web.wasm\"\nreplicas = 2\n";
+const APP: &str = "app = \"shop\"\n[component.web]\nwasm = \"web.wasm\"\nreplicas = 2\n[[http]]\n\
+    component = \"web\"\nhost = \"shop.example\"\npath = \"/shop\"\n";
 
 const GOOD: &str = "name = \"x\"\nrun = \"10min\"\n[[nodes]]\ngroup = \"store\"\ncount = 3\n\
     labels = { site = \"store\" }\n[[nodes]]\ngroup = \"dc\"\n[[app]]\nmanifest = \"shop.toml\"\n";
@@ -27,6 +28,15 @@ fn a_scenario_is_read() {
 }
 
 #[test]
+fn a_request_is_for_a_route_of_an_app() {
+    let more = "[[request]]\non = \"dc\"\nmethod = \"POST\"\nhost = \"Shop.example\"\npath = \"/shop/x?y=1\"\n\
+                headers = { accept = \"text/plain\" }\nbody = \"tea\"\nevery = \"1s\"\ndeadline = \"5s\"\n";
+    let scenario = read(&format!("{GOOD}{more}")).unwrap();
+    let Load { on, what: LoadKind::Request(plan), .. } = &scenario.load[0] else { panic!() };
+    assert_eq!((on, plan.host(), plan.path()), (&NodeSet::of([3]), "Shop.example", "/shop/x"));
+}
+
+#[test]
 fn an_error_says_where_it_is_and_what_was_expected() {
     for (more, place, part) in [
         ("colour = 1\n", "11:1", "unknown field `colour`"),
@@ -37,6 +47,18 @@ fn an_error_says_where_it_is_and_what_was_expected() {
         ("[[fault]]\nat = \"1s\"\ncrash = \"dc\"\nflap = \"2s\"\n", "14:8", "belongs to `cut`"),
         ("[[fault]]\nat = \"1s\"\nslow = \"dc\"\n", "13:8", "expected `by` beside `slow`"),
         ("[[call]]\nto = \"shop/db\"\nfunction = \"f\"\nevery = \"1s\"\n", "12:6", "`shop/web`"),
+        ("[[request]]\npath = \"/shop\"\nevery = \"1s\"\n", "12:8", "`/shop` at shop.example"),
+        ("[[request]]\nhost = \"a b\"\nevery = \"1s\"\n", "12:8", "expected a host"),
+        ("[[request]]\npath = \"shop\"\nevery = \"1s\"\n", "12:8", "starts with `/`"),
+        ("[[request]]\nmethod = \"G T\"\nevery = \"1s\"\n", "12:10", "expected a method"),
+        (
+            "[[request]]\nhost = \"shop.example\"\npath = \"/shop\"\nheaders = { \"x y\" = \"1\" }\n\
+             every = \"1s\"\n",
+            "14:13",
+            "the name of a header",
+        ),
+        ("[outside.\"a.example\"]\nstatus = 99\n", "12:10", "from 200 to 599"),
+        ("[outside.\"a.example:80\"]\n", "11:10", "the name of a host"),
         ("[[app]]\nmanifest = \"other.toml\"\n", "12:12", "can't read other.toml"),
         ("[expect]\noff = [\"luck\"]\n", "12:8", "converge"),
         ("[[nodes]]\ngroup = \"dc\"\n", "12:9", "there is a group `dc` already"),

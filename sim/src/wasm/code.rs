@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use wattle_contracts::id::{ComponentId, ContractId, Digest};
 use wattle_contracts::record::{App, ComponentSpec};
+use wattle_mesh::core::routes::Routes;
 use wattle_runtime::{
     Actor, ActorConfig, BindError, Component, Engine, EngineConfig, EngineError, Function, Limits,
     LoadError,
 };
 
 use super::desk::Desk;
-use crate::lattice::CallPlan;
+use crate::lattice::{CallPlan, RequestPlan};
 use crate::scenario::{LoadKind, Scenario};
 
 /// The most memory of an instance, in bytes: what a component may be given where that is declared.
@@ -67,6 +68,19 @@ pub enum CodeError {
         /// What is wrong.
         why: String,
     },
+    /// A request of the scenario is routed to a component that takes none.
+    #[error(
+        "a [[request]] for `{path}` is routed to `{id}`, which does not export \
+         wasi:http/incoming-handler; it has {has}"
+    )]
+    Request {
+        /// To whom.
+        id: ComponentId,
+        /// For what.
+        path: String,
+        /// What it has instead.
+        has: String,
+    },
 }
 
 impl std::fmt::Debug for Code {
@@ -101,8 +115,10 @@ impl Code {
         }
         let code = Self { components: Arc::new(components) };
         for load in &scenario.load {
-            if let LoadKind::Call(plan) = &load.what {
-                code.check(scenario, plan)?;
+            match &load.what {
+                LoadKind::Call(plan) => code.check(scenario, plan)?,
+                LoadKind::Request(plan) => code.check_request(scenario, plan)?,
+                LoadKind::Publish { .. } | LoadKind::Edit { .. } => {}
             }
         }
         Ok(code)
@@ -120,13 +136,15 @@ impl Code {
             for id in targets(app, plan) {
                 let Some(spec) = app.components.get(&id.name) else { continue };
                 let Some(component) = self.component(&id, spec) else { continue };
-                if is_made_up(&plan.contract) {
-                    continue;
-                }
                 let wrong = |why| {
                     let (id, function) = (id.clone(), plan.function.clone());
                     Err(CodeError::Call { id, function, why })
                 };
+                if is_http(&plan.contract) {
+                    return wrong(
+                        "with --wasm a request over HTTP is written as [[request]]".into(),
+                    );
+                }
                 let Some((_, function)) = export(component, &plan.contract, &plan.function) else {
                     return wrong(format!("it has no such function; it has {}", names(component)));
                 };
@@ -139,6 +157,25 @@ impl Code {
             }
         }
         Ok(())
+    }
+}
+
+impl Code {
+    /// Whether the one that a request is for takes requests.
+    fn check_request(&self, scenario: &Scenario, plan: &RequestPlan) -> Result<(), CodeError> {
+        let routes = Routes::new(scenario.apps.iter().map(|declared| &declared.app));
+        let Some(id) = routes.find(plan.host(), plan.path()) else { return Ok(()) };
+        let declared = scenario.apps.iter().find(|declared| declared.app.name == id.app);
+        let spec = declared.and_then(|declared| declared.app.components.get(&id.name));
+        let component = spec.and_then(|spec| self.component(id, spec));
+        match component {
+            Some(component) if !answers_requests(component) => {
+                let has = names(component);
+                let path = plan.path().to_owned();
+                Err(CodeError::Request { id: id.clone(), path, has })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -156,9 +193,22 @@ fn targets(app: &App, plan: &CallPlan) -> Vec<ComponentId> {
     }
 }
 
-/// Whether calls of this contract have no component that answers them: requests over HTTP, which
-/// have bodies that stream.
-pub(crate) fn is_made_up(contract: &ContractId) -> bool {
+/// Whether a component can ask somebody outside over HTTP.
+pub(super) fn asks_outside(component: &Component) -> bool {
+    component.imports().iter().any(|import| {
+        is_http(&import.contract) && import.contract.interface() == Some("outgoing-handler")
+    })
+}
+
+/// Whether it answers requests over HTTP.
+fn answers_requests(component: &Component) -> bool {
+    component.exports().iter().any(|export| {
+        is_http(&export.contract) && export.contract.interface() == Some("incoming-handler")
+    })
+}
+
+/// Whether calls of this contract are requests over HTTP: no values are their arguments.
+pub(crate) fn is_http(contract: &ContractId) -> bool {
     contract.namespace() == "wasi" && contract.package() == "http"
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use wattle_runtime::{
 };
 
 use super::guests::Moment;
+use super::http::{BODY, pack_request, unpack_response};
 use crate::rng::Seeded;
 
 /// A question of one guest.
@@ -39,6 +40,9 @@ pub(crate) enum What {
     Call { from: ComponentId, contract: ContractId, function: String, arguments: Vec<u8> },
     /// To publish a message.
     Publish { from: ComponentId, subject: String, body: Vec<u8>, durable: bool },
+    /// To send a request to somebody outside, which has so long for its answer if it has less than
+    /// the call.
+    Send { from: ComponentId, request: Arc<[u8]>, time: Option<Duration> },
     /// To be polled again at this moment of the node's clock, in nanoseconds.
     Sleep { until: u64 },
 }
@@ -51,6 +55,8 @@ pub(super) struct Desk {
     next: u64,
     asked: Vec<Asked>,
     answers: BTreeMap<u64, Result<Vec<u8>, CallError>>,
+    /// Tasks that look for an answer only when they are woken.
+    asleep: BTreeMap<u64, Waker>,
     said: Vec<(ComponentId, String)>,
     /// Of the last call that ended.
     used: u64,
@@ -70,6 +76,7 @@ impl Desk {
             next: 0,
             asked: Vec::new(),
             answers: BTreeMap::new(),
+            asleep: BTreeMap::new(),
             said: Vec::new(),
             used: 0,
         }
@@ -93,6 +100,9 @@ impl Desk {
 
     pub(super) fn answer(&mut self, request: u64, answer: Result<Vec<u8>, CallError>) {
         self.answers.insert(request, answer);
+        if let Some(waker) = self.asleep.remove(&request) {
+            waker.wake();
+        }
     }
 }
 
@@ -125,6 +135,35 @@ impl Shared {
             }
         })
         .await
+    }
+
+    /// The same for a task, which is looked at only when it is woken.
+    async fn ask_asleep(&self, what: What) -> Result<Vec<u8>, CallError> {
+        let request = self.lock().ask(what);
+        let asleep = Asleep { desk: self, request };
+        poll_fn(|context| {
+            let mut desk = asleep.desk.lock();
+            if let Some(answer) = desk.answers.remove(&request) {
+                return Poll::Ready(answer);
+            }
+            desk.asleep.insert(request, context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// A question that is forgotten when nobody waits for its answer any more.
+struct Asleep<'a> {
+    desk: &'a Shared,
+    request: u64,
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        let mut desk = self.desk.lock();
+        desk.asleep.remove(&self.request);
+        desk.answers.remove(&self.request);
     }
 }
 
@@ -166,12 +205,16 @@ impl Outside for Shared {
     async fn send_http(
         &self,
         _: CallContext,
-        _: &ComponentId,
-        _: http::Request<HttpBody>,
-        _: HttpTimeouts,
+        source: &ComponentId,
+        request: http::Request<HttpBody>,
+        timeouts: HttpTimeouts,
     ) -> Result<http::Response<HttpBody>, HttpOutError> {
-        // Nothing that is rehearsed reaches anybody outside.
-        Err(HttpOutError::Unavailable)
+        let (head, body) = request.into_parts();
+        let body = body.whole(BODY).await.map_err(|e| HttpOutError::Internal(e.to_string()))?;
+        let request = pack_request(&http::Request::from_parts(head, body.to_vec()))?;
+        let (from, time) = (source.clone(), timeouts.first_byte);
+        let bytes = self.ask_asleep(What::Send { from, request, time }).await?;
+        Ok(unpack_response(&bytes)?.map(HttpBody::full))
     }
 
     async fn publish(

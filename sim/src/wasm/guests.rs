@@ -11,9 +11,11 @@ use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{ComponentId, ContractId};
 use wattle_contracts::record::ComponentSpec;
 use wattle_mesh::core::time::Time;
-use wattle_runtime::{Actor, CallContext, Component, Engine};
+use wattle_runtime::{Actor, CallContext, Component, Engine, HttpBody};
 
 use super::desk::{Asked, Desk, Shared};
+use super::http::{BODY, pack_response, unpack_request};
+use super::tasks::Tasks;
 use super::{Input, Message, code, time_of};
 
 /// The clocks of a node, while one of its components is polled.
@@ -55,6 +57,8 @@ pub(crate) type Polled = (Step, Vec<Asked>, Vec<(ComponentId, String)>);
 /// The guests of one node.
 pub(crate) struct Guests {
     desk: Shared,
+    /// Where a component can ask somebody outside.
+    tasks: Option<Tasks>,
     actors: BTreeMap<ComponentId, (ComponentSpec, Arc<Actor>)>,
     running: BTreeMap<u64, Running>,
     next: u64,
@@ -89,7 +93,7 @@ impl Guests {
     /// Nobody yet, with a seed for all their randomness.
     pub(crate) fn new(seed: u64) -> Self {
         let desk = Shared::new(Desk::new(seed));
-        Self { desk, actors: BTreeMap::new(), running: BTreeMap::new(), next: 0 }
+        Self { desk, tasks: None, actors: BTreeMap::new(), running: BTreeMap::new(), next: 0 }
     }
 
     /// Begins a call, which runs from when it is first polled.
@@ -106,6 +110,13 @@ impl Guests {
                 let message = Message::clone(message);
                 Box::pin(async move {
                     actor.handle_message(context, message).await.map(|()| Vec::new())
+                })
+            }
+            Input::Http(bytes) => {
+                let request = unpack_request(bytes)?.map(HttpBody::full);
+                Box::pin(async move {
+                    let answered = actor.http_whole(context, request, BODY).await?;
+                    pack_response(&answered.map(|body| body.to_vec())).map(|bytes| bytes.to_vec())
                 })
             }
             input => {
@@ -139,6 +150,11 @@ impl Guests {
             config: begin.spec.config.clone(),
             limits: code::limits(begin.spec),
         };
+        if self.tasks.is_none() && code::asks_outside(begin.component) {
+            let tasks = Tasks::new();
+            self.tasks =
+                Some(tasks.map_err(|e| CallError::new(ErrorKind::Internal, e.to_string()))?);
+        }
         let made = Actor::new(begin.component, config, Arc::new(self.desk.clone()));
         let actor = made.map_err(|e| CallError::new(ErrorKind::Internal, e.to_string()))?;
         let known = (begin.spec.clone(), Arc::clone(&actor));
@@ -162,7 +178,22 @@ impl Guests {
         self.desk.lock().moment = moment;
         let flag = Arc::new(Flag::default());
         let waker = Waker::from(Arc::clone(&flag));
-        let polled = running.call.as_mut().poll(&mut Context::from_waker(&waker));
+        let mut context = Context::from_waker(&waker);
+        let (polled, gave_way) = loop {
+            // A task that has its answer hands it over first.
+            self.tasks.iter().for_each(Tasks::go_on);
+            flag.0.store(false, Ordering::Relaxed);
+            let inside = self.tasks.as_ref().map(Tasks::enter);
+            let polled = running.call.as_mut().poll(&mut context);
+            drop(inside);
+            let gave_way = flag.0.load(Ordering::Relaxed);
+            // What it has put beside itself puts its questions down, and may be through already.
+            self.tasks.iter().for_each(Tasks::go_on);
+            let is_answered = flag.0.load(Ordering::Relaxed);
+            if polled.is_ready() || gave_way || !is_answered {
+                break (polled, gave_way);
+            }
+        };
         let step = match polled {
             Poll::Ready(result) => {
                 let fuel = self.desk.lock().take_used();
@@ -170,7 +201,7 @@ impl Guests {
                 self.running.remove(&id);
                 Step::Ends { rest, fuel, result }
             }
-            Poll::Pending if flag.0.load(Ordering::Relaxed) => {
+            Poll::Pending if gave_way => {
                 running.charged = running.charged.saturating_add(Engine::STEP);
                 Step::Computes
             }

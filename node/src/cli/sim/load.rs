@@ -1,9 +1,10 @@
-//! What the nodes of a rehearsed mesh are to do: a call for each link, for each way in from
-//! outside, a message for each subscription.
+//! What the nodes of a rehearsed mesh are to do: a call for each link, a request for each way in
+//! from outside, a message for each subscription.
 
+use http::Uri;
 use wattle_contracts::id::{ComponentId, SubjectPattern};
 use wattle_contracts::manifest::{Manifest, quoted};
-use wattle_contracts::record::{App, ImportSpec, LinkSpec};
+use wattle_contracts::record::{App, HttpRoute, ImportSpec, LinkSpec};
 
 use super::topology::Topology;
 
@@ -21,14 +22,7 @@ pub(super) fn text(app: &App, manifest: &Manifest, topology: &Topology) -> Strin
         );
     }
     for route in &manifest.http {
-        let to = quoted(&id(route.component.clone()).to_string());
-        let on = topology.gateway().map(|group| format!("on = {}\n", quoted(&group.name)));
-        text += &format!(
-            "\n# A request at the gateway, for {}.\n[[call]]\nto = {to}\ncontract = \
-             \"wasi:http/incoming-handler\"\nfunction = \"handle\"\nevery = \"5s\"\n{}",
-            route.path.escape_debug(),
-            on.unwrap_or_default()
-        );
+        text += &request(route, topology);
     }
     for subscription in &manifest.subscriptions {
         for pattern in &subscription.subjects {
@@ -43,6 +37,21 @@ pub(super) fn text(app: &App, manifest: &Manifest, topology: &Topology) -> Strin
         }
     }
     text
+}
+
+/// A request for a route, at whoever has a gateway.
+fn request(route: &HttpRoute, topology: &Topology) -> String {
+    let host = route.host.as_deref();
+    let asked = Uri::builder().scheme("http").authority(host.unwrap_or("localhost"));
+    let asked = asked.path_and_query(route.path.as_str()).build();
+    if !asked.is_ok_and(|uri| uri.path() == route.path) {
+        return format!("\n# No request can be for the route {}.\n", route.path.escape_debug());
+    }
+    let mut text = format!("\n[[request]]\npath = {}\n", quoted(&route.path));
+    text += &host.map(|host| format!("host = {}\n", quoted(host))).unwrap_or_default();
+    let on = topology.gateway().map(|group| format!("on = {}\n", quoted(&group.name)));
+    text += &on.unwrap_or_default();
+    text + "every = \"5s\"\n"
 }
 
 /// What is called along a link: what the component imports, as far as it is known.

@@ -1,6 +1,6 @@
 use wattle_contracts::id::{Digest, PublisherKey};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Config, Hlc, Labels, LimitSpec, LinkOptions, LinkSpec};
+use wattle_contracts::record::{Config, Hlc, HttpRoute, Labels, LimitSpec, LinkOptions, LinkSpec};
 
 use super::*;
 

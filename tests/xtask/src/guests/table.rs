@@ -49,6 +49,12 @@ pub(crate) const GUESTS: &[Guest] = &[
         exports: HTTP,
     },
     Guest {
+        file: "courier.wasm",
+        made_by: MadeBy::Rust("courier"),
+        may_import: &["wasi:http/", "wasi:io/"],
+        exports: HTTP,
+    },
+    Guest {
         file: "echo.wasm",
         made_by: MadeBy::Rust("echo"),
         may_import: &[],
