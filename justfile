@@ -11,6 +11,10 @@ check:
 test *args:
     cargo xtask test -- {{args}}
 
+# Any bytes on everything that reads what others wrote
+fuzz *args:
+    cargo xtask fuzz {{args}}
+
 # Measurements, with the release profile
 bench *args:
     cargo xtask bench -- {{args}}

@@ -10,7 +10,7 @@ mod section;
 
 use crate::id::{Digest, PublisherKey};
 use crate::key::SigningKey;
-use section::SignatureSection;
+use section::{MAX_SIGNATURES, SignatureSection};
 
 /// The largest component, in bytes.
 pub const MAX_ARTIFACT: usize = 256 * 1024 * 1024;
@@ -57,6 +57,9 @@ pub enum ArtifactError {
     /// A signature is there, by somebody trusted, but of other bytes.
     #[error("the signature by {0} does not fit: the file was changed after it was signed")]
     Altered(PublisherKey),
+    /// Others have signed it so often that there is no room for one more.
+    #[error("the component carries {MAX_SIGNATURES} signatures already, as many as it may")]
+    Full,
     /// The signature section can't be read.
     #[error("the component's signature can't be read: {0}")]
     Malformed(String),
@@ -80,24 +83,28 @@ fn expected(trusted: &[PublisherKey]) -> String {
 /// still fit, stay; one by the same key is replaced.
 pub fn sign(component: &[u8], key: &SigningKey) -> Result<Vec<u8>, ArtifactError> {
     let (found, rest) = split(component)?;
-    Ok(joined(&signed(found, rest, key), rest))
+    joined(&signed(found, rest, key)?, rest)
 }
 
 /// Signs `component`, and gives back the signatures alone: what stands in a file beside it
 /// ("detached" in the tool conventions).
 pub fn sign_detached(component: &[u8], key: &SigningKey) -> Result<Vec<u8>, ArtifactError> {
     let (found, rest) = split(component)?;
-    Ok(signed(found, rest, key).payload())
+    Ok(signed(found, rest, key)?.payload())
 }
 
 /// The signed file that a component and the signatures beside it are together. Signatures that
 /// stand in the component already are left out.
 pub fn attach(component: &[u8], detached: &[u8]) -> Result<Vec<u8>, ArtifactError> {
     let (_, rest) = split(component)?;
-    Ok(joined(&SignatureSection::read(detached)?, rest))
+    joined(&SignatureSection::read(detached)?, rest)
 }
 
-fn signed(found: Option<SignatureSection>, rest: &[u8], key: &SigningKey) -> SignatureSection {
+fn signed(
+    found: Option<SignatureSection>,
+    rest: &[u8],
+    key: &SigningKey,
+) -> Result<SignatureSection, ArtifactError> {
     let digest = Digest::of(rest);
     let publisher = PublisherKey::from_bytes(key.public());
     let mut section = match found {
@@ -109,12 +116,20 @@ fn signed(found: Option<SignatureSection>, rest: &[u8], key: &SigningKey) -> Sig
         Some(signer) => *signer != publisher,
         None => !signature.verifies_raw(publisher.as_bytes(), &message),
     });
+    // Whoever reads it takes no more.
+    if section.signatures.len() >= MAX_SIGNATURES {
+        return Err(ArtifactError::Full);
+    }
     section.signatures.push((Some(publisher), key.sign_raw(&message)));
-    section
+    Ok(section)
 }
 
-fn joined(section: &SignatureSection, rest: &[u8]) -> Vec<u8> {
-    [COMPONENT_HEADER.as_slice(), &section.to_bytes(), rest].concat()
+fn joined(section: &SignatureSection, rest: &[u8]) -> Result<Vec<u8>, ArtifactError> {
+    let file = [COMPONENT_HEADER.as_slice(), &section.to_bytes(), rest].concat();
+    match file.len() {
+        size if size > MAX_ARTIFACT => Err(ArtifactError::TooLarge { size }),
+        _ => Ok(file),
+    }
 }
 
 /// Who has signed `component`, by their own word: nothing is verified. Who left out their key is
@@ -228,6 +243,15 @@ mod tests {
         let both = sign(&once, &key(2)).unwrap();
         assert_eq!(verify(&both, &[publisher(1)]), Ok(publisher(1)));
         assert_eq!(verify(&both, &[publisher(2)]), Ok(publisher(2)));
+    }
+
+    #[test]
+    fn one_signature_more_than_can_be_read_is_not_made() {
+        let full = (1..=64).fold(component(), |file, seed| sign(&file, &key(seed)).unwrap());
+        assert_eq!(verify(&full, &[publisher(64)]), Ok(publisher(64)));
+        assert_eq!(sign(&full, &key(65)), Err(ArtifactError::Full));
+        // One's own takes the place of itself.
+        verify(&sign(&full, &key(1)).unwrap(), &[publisher(1)]).unwrap();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! starts with what kind of thing it is, so that a signature made for one can't serve as another.
 
 pub mod remembered;
+mod weak;
 
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -156,7 +157,10 @@ impl Signature {
     }
 
     pub(crate) fn verifies_raw(&self, public: &[u8; 32], message: &[u8]) -> bool {
-        let check = || UnparsedPublicKey::new(&ED25519, public).verify(message, &self.0).is_ok();
+        let check = || {
+            !weak::is_weak(public)
+                && UnparsedPublicKey::new(&ED25519, public).verify(message, &self.0).is_ok()
+        };
         remembered::or_check(public, message, &self.0, check)
     }
 }

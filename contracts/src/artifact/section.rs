@@ -15,7 +15,7 @@ const CONTENT_TYPE: u8 = 0x01;
 const HASH_SHA256: u8 = 0x01;
 const SIGNATURE_ED25519: u8 = 0x01;
 /// How many signatures one file may carry.
-const MAX_SIGNATURES: u32 = 64;
+pub(super) const MAX_SIGNATURES: usize = 64;
 
 /// What the section says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl SignatureSection {
             return None;
         }
         let digest = Digest::from_bytes(take_bytes(set, 32)?.try_into().ok()?);
-        let count = leb::read(set)?;
+        let count = leb::read(set)? as usize;
         if count > MAX_SIGNATURES {
             return None;
         }

@@ -18,6 +18,9 @@ pub const ENTRY_LIMIT: usize = 64 * 1024;
 /// The longest text in an entry, in characters: most of them come from somebody else.
 const TEXT_LIMIT: usize = 1000;
 
+/// The longest reason why something is no entry, in characters.
+const WHY_LIMIT: usize = 200;
+
 /// One entry, as it stands in a log. What happened is kept as JSON: a log may hold more than this
 /// version knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,7 +125,11 @@ impl Chain {
     /// Checks that `line` is the next entry, and goes on behind it.
     pub fn follow(&mut self, line: &str) -> Result<Entry, Broken> {
         let number = self.head.number.saturating_add(1);
-        let no_entry = |why: &str| Broken::NoEntry { number, why: why.to_string() };
+        // What is not JSON of an entry may be anything, and an error goes to a terminal.
+        let no_entry = |why: &str| {
+            let why = why.chars().take(WHY_LIMIT).collect();
+            Broken::NoEntry { number, why }
+        };
         let (hash, json) = line.split_once(' ').ok_or_else(|| no_entry("it has no hash"))?;
         let entry: Entry =
             serde_json::from_str(json).map_err(|error| no_entry(&error.to_string()))?;
@@ -244,6 +251,13 @@ mod tests {
         let lines = log(&["\u{1}".repeat(ENTRY_LIMIT)]);
         assert!(lines[0].len() < ENTRY_LIMIT);
         check(&lines).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused_in_few_words() {
+        let line = format!("aa {{\"n\":\"{}\",\"at\":1}}", "x".repeat(10_000));
+        let refused = Chain::begin(node()).follow(&line).unwrap_err().to_string();
+        assert!(refused.contains("no entry") && refused.len() < 400, "{} bytes", refused.len());
     }
 
     #[test]

@@ -117,10 +117,8 @@ fn labels(out: &mut String, key: &str, labels: &Labels) -> fmt::Result {
 
 fn limits(out: &mut String, limits: &LimitSpec) -> fmt::Result {
     let mut parts = Vec::new();
+    parts.extend(limits.memory_bytes.map(|bytes| format!("memory = \"{}\"", size(bytes))));
     // A manifest has no finer unit; rather a little more than what was granted than less.
-    parts.extend(
-        limits.memory_bytes.map(|b| format!("memory = \"{}KiB\"", b.div_ceil(1024).max(1))),
-    );
     let millis = |time: Duration| time.as_millis().max(1);
     parts.extend(limits.time.map(|time| format!("time = \"{}ms\"", millis(time))));
     parts.extend(limits.concurrency.map(|count| format!("concurrency = {count}")));
@@ -128,6 +126,15 @@ fn limits(out: &mut String, limits: &LimitSpec) -> fmt::Result {
     match parts.is_empty() {
         true => Ok(()),
         false => writeln!(out, "limits = {{ {} }}", parts.join(", ")),
+    }
+}
+
+/// A size, in the unit in which people count memory where that is exact.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0 => "1B".into(),
+        bytes if bytes.is_multiple_of(1024) => format!("{}KiB", bytes / 1024),
+        bytes => format!("{bytes}B"),
     }
 }
 
@@ -198,7 +205,7 @@ mod tests {
 
     fn component() -> impl Strategy<Value = ManifestComponent> {
         let limits = (
-            option::of(1u64..1 << 30),
+            option::of(prop_oneof![(1u64..1 << 30).prop_map(|kib| kib << 10), 1..=u64::MAX]),
             option::of(1u64..100_000),
             option::of(1u32..99),
             option::of(1u32..99),
@@ -212,7 +219,7 @@ mod tests {
                 on,
                 config,
                 limits: LimitSpec {
-                    memory_bytes: memory.map(|kib| kib << 10),
+                    memory_bytes: memory,
                     time: time.map(Duration::from_millis),
                     concurrency,
                     reuse,

@@ -80,7 +80,8 @@ impl FromStr for RecordKey {
     type Err = RecordKeyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why: String| RecordKeyError { text: text.into(), why };
+        // As in `IdError`: an error goes to a terminal or a log.
+        let error = |why: String| RecordKeyError { text: text.chars().take(80).collect(), why };
         let key = match text.split_once('/') {
             Some(("app", name)) => name.parse().map(Self::App),
             Some(("link", key)) => key.parse().map(|key| Self::Link(Box::new(key))),
@@ -127,5 +128,7 @@ mod tests {
             let error = text.parse::<RecordKey>().unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
+        let error = "x".repeat(100_000).parse::<RecordKey>().unwrap_err();
+        assert!(error.to_string().len() < 400, "{} bytes", error.to_string().len());
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn share(at: Text<'_>, text: &Written) -> Result<u32, ScenarioError> 
 /// How fast a clock runs wrong, such as `"200ppm"` or `"-50ppm"`.
 pub(super) fn drift(at: Text<'_>, text: &Written) -> Result<i64, ScenarioError> {
     let amount = text.get_ref().strip_suffix("ppm").and_then(|text| text.trim().parse().ok());
-    amount.filter(|ppm: &i64| ppm.abs() <= 100_000).ok_or_else(|| {
+    amount.filter(|ppm: &i64| ppm.unsigned_abs() <= 100_000).ok_or_else(|| {
         at.error(text.span(), "expected a drift from \"-100000ppm\" to \"100000ppm\"")
     })
 }
@@ -139,5 +139,9 @@ mod tests {
         assert_eq!(rate(AT, &written("1.5MB/s")).ok(), Some(1_500_000));
         assert_eq!(offset(AT, &written("-1h")).ok(), Some(-3_600_000));
         assert_eq!(drift(AT, &written("-50ppm")).ok(), Some(-50));
+        // The least number has no counterpart above zero.
+        for wrong in ["-100001ppm", "100001ppm", "-9223372036854775808ppm"] {
+            assert!(drift(AT, &written(wrong)).is_err(), "{wrong}");
+        }
     }
 }

@@ -7,10 +7,12 @@ use anyhow::Result;
 use crate::command;
 use crate::guests::rust;
 
-/// Formatting, lints and licences, of the guests too.
+/// Formatting, lints and licences; of the guests too, and the formatting of the fuzz targets.
 pub(crate) fn run() -> Result<()> {
     command::run(command::cargo().args(["fmt", "--all", "--check"]))?;
     command::run(rust::cargo().args(["fmt", "--all", "--check"]))?;
+    let fuzz = crate::paths::fuzz().join("Cargo.toml");
+    command::run(command::cargo().args(["fmt", "--check", "--manifest-path"]).arg(fuzz))?;
     command::run(command::cargo().args([
         "clippy",
         "--workspace",

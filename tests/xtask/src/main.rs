@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod command;
+mod fuzz;
 mod guests;
 mod packages;
 mod paths;
@@ -32,6 +33,8 @@ enum Verb {
     Test(test::Options),
     /// Measure, with the release profile
     Bench(bench::Options),
+    /// Try any bytes on everything that reads what others wrote
+    Fuzz(fuzz::Options),
     /// Formatting, lints and licences
     Check,
 }
@@ -52,6 +55,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Setup => setup::run(),
         Verb::Test(options) => test::run(options),
         Verb::Bench(options) => bench::run(options),
+        Verb::Fuzz(options) => fuzz::run(options),
         Verb::Check => check::run(),
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn guests() -> PathBuf {
     root().join("target/guests")
 }
 
+/// The package of the fuzz targets.
+pub(crate) fn fuzz() -> PathBuf {
+    root().join("fuzz")
+}
+
 /// What is kept between two builds of the guests.
 pub(crate) fn guests_build() -> PathBuf {
     root().join("target/guests-build")

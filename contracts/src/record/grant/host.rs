@@ -15,13 +15,16 @@ pub fn host_matches(pattern: &str, host: &str, port: u16, usual: u16) -> bool {
         None => (pattern, usual),
     };
     let named = match name.strip_prefix("*.") {
+        // With nothing to be below of, it would mean every name that is written with a dot behind.
         Some(parent) => host
             .len()
             .checked_sub(parent.len() + 1)
             .and_then(|at| host.split_at_checked(at))
             .is_some_and(|(below, rest)| {
                 let rest = rest.strip_prefix('.');
-                !below.is_empty() && rest.is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
+                !below.is_empty()
+                    && !parent.is_empty()
+                    && rest.is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
             }),
         None => name == "*" || name.eq_ignore_ascii_case(host),
     };
@@ -49,6 +52,7 @@ mod tests {
             ("*", "any", 1234, true),
             ("*:80", "any", 1234, false),
             ("name:port", "name", 80, false),
+            ("*.", "api.example.", 80, false),
         ] {
             assert_eq!(host_matches(pattern, host, port, 80), means, "{pattern} {host}:{port}");
         }

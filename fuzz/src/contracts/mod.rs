@@ -1,0 +1,92 @@
+//! What `wattle-contracts` reads.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a promise that is not kept stops the run; also compiled into a test"
+)]
+
+pub mod audit;
+pub mod control;
+pub mod frame;
+pub mod grant;
+pub mod manifest;
+pub mod message;
+pub mod name;
+pub mod paper;
+#[path = "../place.rs"]
+mod place;
+pub mod record;
+pub mod secret;
+pub mod section;
+#[path = "../target.rs"]
+pub mod target;
+pub mod token;
+mod written;
+
+use target::Target;
+use wattle_contracts::id::{MeshId, NodeId, PublisherKey};
+use wattle_contracts::key::SigningKey;
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "audit", holds: audit::holds, seeds: audit::seeds },
+    Target { name: "control", holds: control::holds, seeds: control::seeds },
+    Target { name: "frame", holds: frame::holds, seeds: frame::seeds },
+    Target { name: "grant", holds: grant::holds, seeds: grant::seeds },
+    Target { name: "manifest", holds: manifest::holds, seeds: manifest::seeds },
+    Target { name: "message", holds: message::holds, seeds: message::seeds },
+    Target { name: "name", holds: name::holds, seeds: name::seeds },
+    Target { name: "paper", holds: paper::holds, seeds: paper::seeds },
+    Target { name: "record", holds: record::holds, seeds: record::seeds },
+    Target { name: "secret", holds: secret::holds, seeds: secret::seeds },
+    Target { name: "section", holds: section::holds, seeds: section::seeds },
+    Target { name: "token", holds: token::holds, seeds: token::seeds },
+];
+
+/// The key of the mesh that all of this happens in.
+fn authority() -> SigningKey {
+    SigningKey::from_seed([3; 32]).unwrap()
+}
+
+fn mesh() -> MeshId {
+    MeshId::from_bytes(authority().public())
+}
+
+/// The key of a member.
+fn member() -> SigningKey {
+    SigningKey::from_seed([4; 32]).unwrap()
+}
+
+fn node() -> NodeId {
+    NodeId::from_bytes(member().public())
+}
+
+/// The key of an invitation.
+fn invited() -> SigningKey {
+    SigningKey::from_seed([9; 32]).unwrap()
+}
+
+fn publisher() -> PublisherKey {
+    PublisherKey::from_bytes(member().public())
+}
+
+/// Where an input is changed: anywhere, and at the same place each time.
+fn somewhere(data: &[u8], length: usize) -> usize {
+    let mixed = data
+        .iter()
+        .fold(17u64, |sum, byte| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*byte)));
+    usize::try_from(mixed % (length.max(1) as u64)).unwrap()
+}
+
+/// The same bytes, with one bit the other way.
+fn flipped(bytes: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut flipped = bytes.to_vec();
+    let at = somewhere(data, bytes.len() * 8);
+    if let Some(byte) = flipped.get_mut(at / 8) {
+        *byte ^= 1 << (at % 8);
+    }
+    flipped
+}

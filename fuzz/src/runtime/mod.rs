@@ -1,0 +1,19 @@
+//! What `wattle-runtime` reads.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a promise that is not kept stops the run; also compiled into a test"
+)]
+
+#[path = "../target.rs"]
+pub mod target;
+pub mod value;
+
+use target::Target;
+
+/// All of them.
+pub const TARGETS: &[Target] =
+    &[Target { name: "value", holds: value::holds, seeds: value::seeds }];
