@@ -110,7 +110,8 @@ pub enum Happening {
         /// Why.
         why: String,
     },
-    /// Somebody has used the API over the network for more than looking.
+    /// Somebody has used the API over the network for more than looking, or has asked it for what
+    /// they may not.
     ApiUsed {
         /// Whose token was shown.
         operator: OperatorKey,

@@ -170,8 +170,9 @@ async fn pass(
     let request = request.map(|body| Body::new(Limited::new(body, limit)));
     let response = next.run(request).await;
     // What is only drafted has changed nothing: the record that comes of it is brought apart.
-    if !looks && response.status() != StatusCode::ACCEPTED {
-        gate.note_used(&caller, &place, asked, response.status());
+    let status = response.status();
+    if status == StatusCode::FORBIDDEN || (!looks && status != StatusCode::ACCEPTED) {
+        gate.note_used(&caller, &place, asked, status);
     }
     response
 }
