@@ -315,7 +315,10 @@ async fn without_a_good_token_nobody_is_told_anything() {
             site.token(&key, |body| body.issued = now.plus(Duration::from_secs(3600))),
             "only valid in",
         ),
-        (site.token(&key, |body| body.mesh = MeshId::from_bytes([7; 32])), "and this is mesh:"),
+        (
+            site.token(&key, |body| body.mesh = MeshId::from_bytes([7; 32])),
+            "belongs to another mesh",
+        ),
         (site.token(&key, |body| body.node = Some(node)), "alone"),
         (site.token(&stranger, |_| {}), "is no operator of this mesh"),
     ] {

@@ -92,9 +92,11 @@ impl Place {
         self.from.ip()
     }
 
-    /// Whether so many bad tokens came from there that none is looked at for now.
+    /// Whether so many bad tokens came from there that none is looked at for now. Who is inside is
+    /// not kept out by others at the same address.
     pub(in crate::api) fn is_barred(&self) -> bool {
-        lock(&self.door.liars).is_barred(self.door.now(), &self.address())
+        let waits = matches!(*lock(&self.held), Held::Waiting { .. });
+        waits && lock(&self.door.liars).is_barred(self.door.now(), &self.address())
     }
 
     /// A token that came from there is no good.
@@ -181,6 +183,9 @@ mod tests {
             liar.lied();
         }
         assert!(liar.is_barred() && !other.is_barred());
+        let inside = door.knock(at("192.0.2.1:2")).unwrap();
+        inside.come_in().unwrap();
+        assert!(!inside.is_barred());
         tokio::time::advance(EVERY).await;
         assert!(!liar.is_barred());
     }
