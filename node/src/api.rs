@@ -3,6 +3,7 @@
 //! other way in.
 
 mod caller;
+mod calls;
 mod client;
 mod gate;
 mod handlers;
@@ -13,6 +14,7 @@ mod tls;
 mod trust;
 mod types;
 
+pub(crate) use calls::*;
 pub(crate) use client::{Client, ClientError, NetworkAddress, Way};
 pub(crate) use hosts::HostName;
 pub(crate) use server::Socket;

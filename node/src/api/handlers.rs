@@ -22,6 +22,7 @@ use wattle_contracts::record::RecordKey;
 use wattle_runtime::CallContext;
 
 use super::caller::Caller;
+use super::calls::*;
 use super::types::*;
 use crate::daemon::{ApplyError, ApplyRequest, LogLine, Node};
 use crate::state::StoreArtifactError;

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{
-    AppName, CellName, ComponentId, ContractId, Digest, LinkName, MeshId, NodeId, PublisherKey,
-    Subject,
+    AppName, CellName, ComponentId, ContractId, Digest, LinkName, NodeId, PublisherKey, Subject,
 };
 use wattle_contracts::message::Group;
 use wattle_contracts::record::{HttpRoute, Labels, LinkOptions, Publisher};
 
-use super::trust::Wired;
-use crate::daemon::{SignedCall, Status};
+use crate::daemon::Status;
 
 /// The answer to anything that failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -256,55 +254,6 @@ pub(crate) struct ApplyReply {
     pub(crate) app: AppName,
     /// What whoever applied it should know.
     pub(crate) notes: Vec<String>,
-}
-
-/// A call by a person.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CallRequest {
-    pub(crate) target: ComponentId,
-    /// `name` or `contract#name`.
-    pub(crate) function: String,
-    /// WAVE text, separated by commas.
-    pub(crate) arguments: String,
-    pub(crate) timeout_millis: u64,
-    /// By whom, where it goes to another node of a mesh with operators.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) signed: Option<SignedCallRequest>,
-}
-
-/// A person's signature of a call.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SignedCallRequest {
-    /// The node that it is for.
-    pub(crate) to: NodeId,
-    pub(crate) proof: Wired,
-}
-
-impl SignedCallRequest {
-    /// What the person has signed.
-    pub(super) fn read(self) -> Result<SignedCall, String> {
-        Ok(SignedCall { to: self.to, proof: self.proof.read()? })
-    }
-}
-
-/// Whether a call is to be signed, so that it can be made now.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CallWayReply {
-    pub(crate) sign: Option<CallWay>,
-}
-
-/// For whom.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CallWay {
-    pub(crate) mesh: MeshId,
-    pub(crate) to: NodeId,
-}
-
-/// The result of a call.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CallReply {
-    /// WAVE text.
-    pub(crate) result: String,
 }
 
 /// What `POST /v1/leave` answers: the node finishes the calls under way, says goodbye and ends.
