@@ -1,5 +1,6 @@
 //! One invocation as it is written down: who calls what, until when, and how it can fail.
 
+mod person;
 mod proof;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use person::{PersonAsks, PersonProof};
 pub use proof::CallProof;
 
 use crate::id::{ComponentId, ContractId, NodeId};
@@ -152,6 +154,8 @@ pub enum Encoding {
     /// A message of this crate for the contract that is called (an HTTP head, a key-value
     /// request), where the contract hands out resources that can't leave their process.
     Message,
+    /// WAVE text behind the signature of the person whose call it is ([`PersonProof`]).
+    Signed,
 }
 
 /// Who calls what: that part of a call's header which is the same for many calls. It is shared,

@@ -27,6 +27,10 @@ pub enum Purpose {
     Call,
     /// An invitation, signed by the mesh's authority.
     Invitation,
+    /// What an operator shows a node's API.
+    Access,
+    /// A call by a person.
+    Person,
 }
 
 impl Purpose {
@@ -40,6 +44,8 @@ impl Purpose {
             Purpose::Audit => b"wattle audit v1\0",
             Purpose::Call => b"wattle call v1\0",
             Purpose::Invitation => b"wattle invitation v1\0",
+            Purpose::Access => b"wattle access v1\0",
+            Purpose::Person => b"wattle person v1\0",
         }
     }
 

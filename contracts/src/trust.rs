@@ -1,9 +1,11 @@
 //! Who belongs to a mesh: its authority signs a paper for each node, or an invitation whose key
 //! signs papers in its place; and any node can check that chain without asking anybody.
 
+mod access;
 mod invitation;
 mod token;
 
+pub use access::{AccessBody, AccessError, AccessToken};
 pub use invitation::{Invitation, InvitationBody, InvitationError, Invited};
 pub use token::{Token, TokenError};
 

@@ -39,6 +39,7 @@ pub use audit::{Audit, NoAudit};
 pub use body::{BodySender, BodyStream};
 pub use config::{HostDirectory, Limits, MeshConfig, Timing, WallClock};
 pub use discovery::{AddressError, JoinTarget};
+pub use doorman::neighbourhood;
 pub use error::{FetchError, MeshError, PutError, SayError, StoreError};
 pub use libp2p::Multiaddr;
 pub use mesh::Mesh;

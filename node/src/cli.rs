@@ -16,6 +16,7 @@ mod links;
 mod logs;
 mod mesh;
 mod metrics;
+mod node_args;
 mod nodes;
 mod operator;
 mod outbox;
@@ -28,19 +29,19 @@ mod secret;
 mod sign;
 mod signing;
 mod sim;
+mod token;
 mod up;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 pub(crate) use apply::send as send_app;
-pub(crate) use signing::sign_draft;
+pub(crate) use signing::{Expected, sign_draft};
 
-use crate::api::{ApiError, Client, ClientError};
-use crate::home::{Home, OPERATOR_KEY};
+use node_args::NodeArgs;
+
 use crate::threads::Threads;
 
 /// A brokerless mesh that runs signed WebAssembly components.
@@ -65,6 +66,8 @@ enum Verb {
     /// Says who may change what.
     #[command(subcommand)]
     Operator(operator::OperatorVerb),
+    /// Makes a token for the API of a node elsewhere.
+    Token(token::Token),
     /// Shows this node's id, which is made now if there is none.
     Id(keys::Id),
     /// Makes publishers' keys.
@@ -122,44 +125,6 @@ enum Verb {
     Demo(demo::Demo),
 }
 
-/// Which node a verb speaks to, and how it answers.
-#[derive(Args)]
-struct NodeArgs {
-    /// The node's data folder.
-    #[arg(long, value_name = "FOLDER", default_value_os_t = Home::default_root())]
-    data: PathBuf,
-    /// The private key of the operator who asks. If it is left out, `operator.key` in the data
-    /// folder, where there is one.
-    #[arg(long, value_name = "FILE", env = "WATTLE_OPERATOR_KEY")]
-    operator_key: Option<PathBuf>,
-    /// Answer in JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl NodeArgs {
-    fn client(&self) -> Client {
-        Client::new(&self.data.join("api.sock"), self.operator_key())
-    }
-
-    /// Where the key is of the operator who asks, if one does.
-    fn operator_key(&self) -> Option<PathBuf> {
-        let own = || Some(self.data.join(OPERATOR_KEY)).filter(|path| path.exists());
-        self.operator_key.clone().or_else(own)
-    }
-
-    /// The end of a verb whose request failed: a refusal is told with its kind, and in JSON if asked.
-    fn failed(&self, error: ClientError) -> Result<()> {
-        let ClientError::Refused(error) = error else { return Err(error.into()) };
-        if self.json {
-            output::print_json(&error)?;
-        }
-        let ApiError { error, kind } = error;
-        let kind = kind.map(|kind| format!("{kind}: ")).unwrap_or_default();
-        Err(anyhow::anyhow!("{kind}{error}"))
-    }
-}
-
 /// Runs the verb that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -187,6 +152,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Invite(verb) => done(verb.run()),
             Verb::Revoke(verb) => done(verb.run().await),
             Verb::Operator(verb) => done(verb.run().await),
+            Verb::Token(verb) => done(verb.run()),
             Verb::Id(verb) => done(verb.run()),
             Verb::Key(verb) => done(verb.run()),
             Verb::Publisher(verb) => done(verb.run().await),

@@ -27,6 +27,7 @@ mod trace;
 mod way;
 
 pub(crate) use apply::{ApplyError, ApplyRequest};
+pub(crate) use calls::{SignedCall, addressed};
 pub(crate) use change::{ChangeError, ConfigRequest, LinkRequest};
 pub(crate) use drafts::{Draft, drafting};
 pub(crate) use grants::Leaving;

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod mesh;
 pub mod network;
 pub mod node;
+pub mod operator;
 pub mod paths;
 pub mod ports;
 pub mod process;
@@ -31,4 +32,5 @@ pub mod wire;
 
 pub use mesh::TestMesh;
 pub use node::TestNode;
+pub use operator::Operator;
 pub use up::Up;

@@ -122,7 +122,8 @@ impl TestNode {
         I: IntoIterator<Item: AsRef<OsStr>>,
     {
         let mut command = Command::new(paths::wattle());
-        command.args(args).arg("--data").arg(self.data()).env_remove("WATTLE_OPERATOR_KEY");
+        command.args(args).arg("--data").arg(self.data());
+        command::without_settings(&mut command);
         command
     }
 

@@ -140,6 +140,14 @@ async fn a_revoked_node_is_cut_off_at_once_and_stays_so_across_restarts() {
         has_forgotten(node, &gone).await;
     }
     assert!(a.metrics().await.counter("cut_off") + b.metrics().await.counter("cut_off") > 0);
+    eventually("it is written down who was cut off, and why", PATIENCE, async || {
+        let mut written = String::new();
+        for node in [&a, &b] {
+            written += &node.verb(["audit", "query", "--json", "--what", "cut-off"]).await.ok();
+        }
+        holds(written.contains(&gone) && written.contains("revoked"), written)
+    })
+    .await;
     c.restart().await;
     counts(&c, "refused_by_peers").await;
     let log = c.process().log();
@@ -247,7 +255,10 @@ async fn a_member_declares_what_its_role_allows_and_a_node_alone_nothing() {
     let said = b.verb(["config", "put", "other/echo", "x=1"]).await.refused();
     assert!(said.contains("this mesh has operators"), "{said}");
     b.sees_running("other/echo", &[&a]).await;
-    assert_eq!(b.call("other/echo", "echo", "[1]").await.unwrap(), "[1]");
+    // It goes on where it runs; to call it there from elsewhere is for people with a key.
+    assert_eq!(a.call("other/echo", "echo", "[1]").await.unwrap(), "[1]");
+    let error = b.call("other/echo", "echo", "[1]").await.unwrap_err();
+    assert_eq!(error.kind, "not-allowed", "{error:?}");
 
     // An operator of one app, by an invitation, with its key in the folder of the node it uses.
     let invite = mesh.invite(["--role", "operator", "--app", "echo"]).await;
@@ -341,4 +352,7 @@ async fn what_a_revoked_publisher_signed_stops_everywhere_and_is_not_taken_again
     .await;
     let said = a.apply(&echo).await.refused();
     assert!(said.contains("was revoked"), "{said}");
+    let verb = ["audit", "query", "--json", "--what", "component-forbidden"];
+    let written = b.verb(verb).await.ok();
+    assert!(written.contains("echo/echo") && written.contains("was revoked"), "{written}");
 }

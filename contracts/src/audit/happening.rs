@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ComponentId, Digest, MeshId, NodeId, PublisherKey};
+use crate::id::{ComponentId, Digest, MeshId, NodeId, OperatorKey, PublisherKey};
 use crate::key::Signature;
 
 /// Something that happened on a node. In a log, `what` is its name.
@@ -33,6 +33,13 @@ pub enum Happening {
     Refused {
         /// Who, as far as its key says.
         peer: String,
+        /// Why.
+        why: String,
+    },
+    /// A peer does not belong any more, and its connections were cut.
+    CutOff {
+        /// The node.
+        node: NodeId,
         /// Why.
         why: String,
     },
@@ -83,12 +90,47 @@ pub enum Happening {
         /// The component.
         component: ComponentId,
     },
+    /// A component may not run here any more, and was stopped.
+    ComponentForbidden {
+        /// The component.
+        component: ComponentId,
+        /// Which artifact.
+        digest: Digest,
+        /// Who signed it.
+        publisher: PublisherKey,
+        /// Why.
+        why: String,
+    },
     /// A component should run here, and could not be started.
     ComponentFailed {
         /// The component.
         component: ComponentId,
         /// Which artifact.
         digest: Digest,
+        /// Why.
+        why: String,
+    },
+    /// Somebody has used the API over the network for more than looking, or has asked it for what
+    /// they may not.
+    ApiUsed {
+        /// Whose token was shown.
+        operator: OperatorKey,
+        /// The address that it came from.
+        from: String,
+        /// What was asked for: a method and a path.
+        request: String,
+        /// How it was answered (HTTP).
+        status: u16,
+    },
+    /// Somebody asked the API over the network for something, and did not get it.
+    ApiRefused {
+        /// Whose token was shown, as far as that is proven.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operator: Option<OperatorKey>,
+        /// The address that it came from.
+        from: String,
+        /// What was asked for: a method and a path.
+        request: String,
         /// Why.
         why: String,
     },
@@ -171,8 +213,8 @@ pub enum Happening {
 }
 
 impl Happening {
-    /// What somebody from outside can make happen as often as they like, told apart by who and
-    /// where; `None` for everything else.
+    /// What somebody can make happen as often as they like without leaving anything else behind,
+    /// told apart by who and where; `None` for everything else.
     pub fn provoked_by(&self) -> Option<String> {
         match self {
             Self::Refused { peer, .. } => Some(format!("refused {peer}")),
@@ -185,6 +227,13 @@ impl Happening {
             Self::CallDenied { caller, from: None, target, .. } => {
                 Some(format!("call-denied {caller} {target}"))
             }
+            Self::ApiRefused { operator: Some(operator), request, .. } => {
+                Some(format!("api-refused {operator} {request}"))
+            }
+            Self::ApiRefused { operator: None, from, .. } => Some(format!("api-refused {from}")),
+            Self::ApiUsed { operator, request, .. } if Self::is_passing(request) => {
+                Some(format!("api-used {operator} {request}"))
+            }
             Self::SecretUsed { component, name, .. } => {
                 Some(format!("secret-used {component} {name}"))
             }
@@ -194,5 +243,11 @@ impl Happening {
             }
             _ => None,
         }
+    }
+
+    /// Whether a request to the API changes nothing that stays: calls and messages, of which there
+    /// may be very many.
+    fn is_passing(request: &str) -> bool {
+        matches!(request, "POST /v1/calls" | "POST /v1/messages")
     }
 }

@@ -28,10 +28,10 @@ impl Admitted {
     }
 }
 
-/// Somebody may declare some apps.
+/// Somebody may declare some apps; or, where none is named, only look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
-    /// Which, each with its links and its configuration.
+    /// Which, each with its links and its configuration. None: a viewer, who declares nothing.
     pub apps: BTreeSet<AppName>,
     /// What people call them.
     pub name: String,
@@ -66,10 +66,15 @@ impl Operator {
 
     pub(super) fn check(&self) -> Result<(), String> {
         check_name(&self.name)?;
-        match self.apps.is_empty() || self.apps.len() > Invitation::MAX_NAMED {
-            true => Err(format!("an operator is one of 1 to {} apps", Invitation::MAX_NAMED)),
+        match self.apps.len() > Invitation::MAX_NAMED {
+            true => Err(format!("an operator is one of at most {} apps", Invitation::MAX_NAMED)),
             false => Ok(()),
         }
+    }
+
+    /// Whether they only look.
+    pub fn is_viewer(&self) -> bool {
+        self.apps.is_empty()
     }
 }
 

@@ -18,7 +18,8 @@ use crate::wire;
 pub enum Invited {
     /// As a node.
     Node,
-    /// As an operator of these apps. An admin is made by the authority alone, by name.
+    /// As an operator of these apps; as a viewer, where there are none. An admin is made by the
+    /// authority alone, by name.
     Operator(BTreeSet<AppName>),
 }
 
@@ -124,8 +125,8 @@ fn check(body: &InvitationBody) -> Result<(), InvitationError> {
         Invited::Operator(_) if !body.labels.is_empty() => {
             error("an operator has no labels".into())
         }
-        Invited::Operator(apps) if apps.is_empty() || apps.len() > max => {
-            error(format!("an operator is one of 1 to {max} apps"))
+        Invited::Operator(apps) if apps.len() > max => {
+            error(format!("an operator is one of at most {max} apps"))
         }
         _ => Ok(()),
     }

@@ -85,6 +85,14 @@ impl<A: Ord> Doorman<A> {
         Ok(())
     }
 
+    /// Whether a knock from `address` would be one too many, without counting it.
+    pub fn is_barred(&self, now: Time, address: &A) -> bool {
+        let Config { every, burst, .. } = self.config;
+        self.known
+            .get(address)
+            .is_some_and(|known| known.full_at.max(now).plus(every).since(now) > every * burst)
+    }
+
     /// One that was looked at was admitted, or is gone.
     pub fn done(&mut self, address: &A) {
         if let Some(known) = self.known.get_mut(address) {
@@ -145,9 +153,14 @@ mod tests {
             let mut now = 0;
             for (from, later, ends) in knocks {
                 now += later;
-                if doorman.knock(at(now), from).is_ok() {
-                    *pending.entry(from).or_default() += 1;
+                let barred = doorman.is_barred(at(now), &from);
+                let knocked = doorman.knock(at(now), from);
+                match knocked {
+                    Ok(()) => *pending.entry(from).or_default() += 1,
+                    Err(TurnedAway::TooOften) => prop_assert!(barred),
+                    Err(TurnedAway::Crowd | TurnedAway::Full) => {}
                 }
+                prop_assert!(!(barred && knocked.is_ok()));
                 if ends && pending.get(&from).is_some_and(|count| *count > 0) {
                     doorman.done(&from);
                     *pending.entry(from).or_default() -= 1;

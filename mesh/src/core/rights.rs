@@ -1,8 +1,8 @@
 //! Who may write which record, and who belongs: by the records themselves.
 //!
 //! The authority of the mesh stands above all; it makes admins. Admins revoke nodes, invitations,
-//! publishers and operators, and make operators; operators declare their apps. Whatever a record
-//! says stands only where its writer may say it, on every node that holds it, whoever brought it.
+//! publishers and operators, and make operators; operators declare their apps, and viewers, who are
+//! operators of none, nothing. Whatever a record says stands only where its writer may say it, on every node that holds it, whoever brought it.
 //!
 //! **Why all nodes agree.** Rights are computed from the records by rank, the higher one first:
 //! admins by the authority's word, what is revoked by the admins', operators by both. What stands
@@ -16,10 +16,12 @@
 //! to that later.
 
 mod error;
+mod role;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Outcast, Unentitled};
+pub use role::Role;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -277,6 +279,7 @@ impl Rights {
         if let Some(granted) = self.operators.get(&operator) {
             return match app {
                 Some(app) if granted.apps.contains(app) => Ok(()),
+                _ if granted.apps.is_empty() => Err(Unentitled::OnlyLooks { viewer: operator }),
                 _ => Err(Unentitled::OtherApps { operator, apps: granted.apps.clone() }),
             };
         }

@@ -24,6 +24,7 @@
 //! Bound: [`MAX_PEERS`] nodes are remembered, and only those with a call under way or a fault.
 
 mod link;
+pub mod once;
 pub mod relay;
 pub mod replay;
 

@@ -46,7 +46,7 @@ const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Who may take the time of everybody else: whole networks count as one where an attacker has as
 /// many addresses as it likes (IPv6: a /64, which is what one host is given, RFC 6177).
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {

@@ -1,5 +1,7 @@
 //! The API's client, for the command line.
 
+mod door;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -7,19 +9,18 @@ use futures::{Stream, StreamExt as _};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, BodyStream, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
+pub(crate) use self::door::{NetworkAddress, Way};
 use super::trust::{DRAFT, DraftsReply, RecordRequest, Wired};
 use super::types::ApiError;
-use crate::cli::sign_draft;
+use crate::cli::{Expected, sign_draft};
 use crate::home;
 
-/// Speaks to the node behind one socket.
+/// Speaks to one node.
 pub(crate) struct Client {
-    socket: PathBuf,
+    way: Way,
     /// The key of the operator who asks: it signs what is declared, here and not at the node.
     operator_key: Option<PathBuf>,
 }
@@ -33,6 +34,14 @@ pub(crate) enum ClientError {
          --data", .socket.display()
     )]
     NoNode { socket: PathBuf, why: std::io::Error },
+    /// The node elsewhere does not answer, or another one does.
+    #[error("the node at {at} is not asked: {why}")]
+    NotReached {
+        at: String,
+        why: String,
+        /// Whether something answers there.
+        is_there: bool,
+    },
     /// The node refused.
     #[error("{}", .0.error)]
     Refused(ApiError),
@@ -45,6 +54,11 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
+    /// Whether nobody listens (any more).
+    pub(crate) fn is_nobody(&self) -> bool {
+        matches!(self, Self::NoNode { .. } | Self::NotReached { is_there: false, .. })
+    }
+
     fn broken(error: impl std::fmt::Display) -> Self {
         Self::Broken(error.to_string())
     }
@@ -53,7 +67,12 @@ impl ClientError {
 impl Client {
     /// A client of the node whose API is at `socket`, for the operator whose private key is there.
     pub(crate) fn new(socket: &Path, operator_key: Option<PathBuf>) -> Self {
-        Self { socket: socket.to_path_buf(), operator_key }
+        Self::through(Way::Socket(socket.to_path_buf()), operator_key)
+    }
+
+    /// A client of the node at the end of `way`.
+    pub(crate) fn through(way: Way, operator_key: Option<PathBuf>) -> Self {
+        Self { way, operator_key }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -123,23 +142,50 @@ impl Client {
         }))
     }
 
+    /// Asks for something of which one record comes, where the node does not sign for itself: that
+    /// is signed, and nothing else.
+    pub(crate) async fn declare<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        message: &impl Serialize,
+        expected: Expected,
+    ) -> Result<T, ClientError> {
+        let bytes = serde_json::to_vec(message).map_err(ClientError::broken)?;
+        self.exchange(method, path, bytes.into(), Some(&expected)).await
+    }
+
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
+        self.exchange(method, path, body, None).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        expected: Option<&Expected>,
+    ) -> Result<T, ClientError> {
         let response = self.request(method, path, body).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await.map_err(ClientError::broken)?.to_bytes();
         match status {
-            StatusCode::ACCEPTED => self.sign(&bytes).await,
+            StatusCode::ACCEPTED => self.sign(&bytes, expected).await,
             _ => serde_json::from_slice(&bytes).map_err(ClientError::broken),
         }
     }
 
     /// Signs what the node has drafted, and hands it back.
-    async fn sign<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, ClientError> {
+    async fn sign<T: DeserializeOwned>(
+        &self,
+        bytes: &[u8],
+        expected: Option<&Expected>,
+    ) -> Result<T, ClientError> {
         let unsigned = |error: String| ClientError::Unsigned(error);
         let path =
             self.operator_key.as_deref().ok_or_else(|| unsigned("no key was given".into()))?;
@@ -149,7 +195,8 @@ impl Client {
         let mut records = Vec::new();
         for draft in drafts {
             let draft = draft.read().map_err(ClientError::broken)?;
-            let record = sign_draft(draft, &key).map_err(|error| unsigned(error.to_string()))?;
+            let record =
+                sign_draft(draft, &key, expected).map_err(|error| unsigned(error.to_string()))?;
             records.push(Wired::of(&record).map_err(ClientError::broken)?);
         }
         for record in records {
@@ -167,18 +214,15 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|why| ClientError::NoNode { socket: self.socket.clone(), why })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(ClientError::broken)?;
-        tokio::spawn(connection);
-        let request = Request::builder()
+        let mut sender = self.way.open().await?;
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, "node")
+            .header(header::HOST, self.way.host())
             .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = self.way.authorization() {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         let request = match (&self.operator_key, path == "/v1/records") {
             (Some(_), false) => request.header(DRAFT, "1"),
             _ => request,

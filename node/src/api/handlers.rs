@@ -9,18 +9,20 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures::StreamExt as _;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
-use wattle_contracts::call::Source;
+use wattle_contracts::call::{CallError, Source};
 use wattle_contracts::id::{AppName, ComponentId, Digest};
 use wattle_contracts::record::RecordKey;
 use wattle_runtime::CallContext;
 
+use super::caller::Caller;
+use super::calls::*;
 use super::types::*;
 use crate::daemon::{ApplyError, ApplyRequest, LogLine, Node};
 use crate::state::StoreArtifactError;
@@ -58,6 +60,7 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .route("/v1/publishers/{key}", put(publishers::put).delete(publishers::remove))
         .route("/v1/artifacts/{digest}", put(artifact))
         .route("/v1/calls", post(call))
+        .route("/v1/calls/{app}/{component}", get(call_way))
         .route("/v1/logs", get(logs))
         .route("/v1/metrics", get(metrics))
         .route("/v1/leave", post(leave))
@@ -70,7 +73,7 @@ pub(super) fn router(node: Arc<Node>, stop: CancellationToken) -> Router {
         .with_state(Shared { node, stop })
 }
 
-fn failure(status: StatusCode, error: impl ToString) -> Response {
+pub(super) fn failure(status: StatusCode, error: impl ToString) -> Response {
     (status, Json(ApiError { error: error.to_string(), kind: None })).into_response()
 }
 
@@ -151,8 +154,17 @@ async fn remove(State(shared): State<Shared>, Path(name): Path<String>) -> Respo
     }
 }
 
-async fn changes(State(shared): State<Shared>, Path(key): Path<String>) -> Response {
+async fn changes(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(key): Path<String>,
+) -> Response {
     match key.parse::<RecordKey>() {
+        // Sealed as it is, it is for nobody who only looks.
+        Ok(RecordKey::Secret(about)) if !caller.covers(&about.component.app) => {
+            let why = format!("this token is not one of a deployer of `{}`", about.component.app);
+            failure(StatusCode::FORBIDDEN, why)
+        }
         Ok(key) => Json(history::history(&shared.node, &key)).into_response(),
         Err(error) => failure(StatusCode::BAD_REQUEST, error),
     }
@@ -170,24 +182,53 @@ fn apply_failure(error: &ApplyError) -> Response {
 
 async fn call(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     request: Result<Json<CallRequest>, JsonRejection>,
 ) -> Response {
-    let request = match request {
+    let mut request = match request {
         Ok(Json(request)) => request,
         Err(error) => return failure(error.status(), error.body_text()),
+    };
+    if !caller.covers(&request.target.app) {
+        let why = format!("this token is not one of a deployer of `{}`", request.target.app);
+        return failure(StatusCode::FORBIDDEN, why);
+    }
+    let signed = match request.signed.take().map(SignedCallRequest::read).transpose() {
+        Ok(signed) => signed,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
     };
     let deadline = Instant::now() + Duration::from_millis(request.timeout_millis);
     let context = CallContext::new(Source::Operator, deadline);
     let CallRequest { target, function, arguments, .. } = request;
     let node = Arc::clone(&shared.node);
     let called = target.clone();
-    let call = async move { node.wave(context, &called, &function, &arguments).await };
+    let call = async move { node.wave(context, &called, &function, &arguments, signed).await };
     match shared.node.paces().run(&target, call).await {
         Ok(result) => Json(CallReply { result }).into_response(),
-        Err(error) => {
-            let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or_default();
-            (status, Json(ApiError::from(error))).into_response()
+        Err(error) => call_failure(error),
+    }
+}
+
+fn call_failure(error: CallError) -> Response {
+    let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or_default();
+    (status, Json(ApiError::from(error))).into_response()
+}
+
+/// For whom a person is to sign a call, so that it can be made now.
+async fn call_way(
+    State(shared): State<Shared>,
+    Path((app, component)): Path<(String, String)>,
+) -> Response {
+    let target: ComponentId = match format!("{app}/{component}").parse() {
+        Ok(target) => target,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, error),
+    };
+    match shared.node.to_be_signed(&target) {
+        Ok(way) => {
+            let sign = way.map(|(mesh, to)| CallWay { mesh, to });
+            Json(CallWayReply { sign }).into_response()
         }
+        Err(error) => call_failure(error),
     }
 }
 
@@ -207,11 +248,16 @@ fn default_lines() -> usize {
     100
 }
 
-async fn logs(State(shared): State<Shared>, Query(query): Query<LogsQuery>) -> Response {
-    let wanted = move |component: &ComponentId| match &query.of {
+async fn logs(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<LogsQuery>,
+) -> Response {
+    let asked = move |component: &ComponentId| match &query.of {
         None => true,
         Some(of) => component.app.as_str() == of || component.to_string() == *of,
     };
+    let wanted = move |component: &ComponentId| caller.covers(&component.app) && asked(component);
     let (old, live) = shared.node.logs().follow(query.lines);
     let old: Vec<_> = old.into_iter().filter(|line| wanted(&line.component)).collect();
     let old = futures::stream::iter(old).map(|line| json_line(&line));

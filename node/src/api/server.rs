@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::handlers;
+use super::{gate, handlers};
 use crate::daemon::Node;
 
 /// The API's socket. Its file goes away with it.
@@ -57,7 +57,7 @@ impl Socket {
 
     /// Serves until `stop`.
     pub(crate) async fn serve(self, node: Arc<Node>, stop: CancellationToken) {
-        let app = handlers::router(node, stop.clone());
+        let app = gate::before_owner(handlers::router(node, stop.clone()));
         let served =
             axum::serve(self.listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {

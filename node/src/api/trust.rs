@@ -75,9 +75,9 @@ pub(crate) struct OperatorsReply {
 pub(crate) struct OperatorInfo {
     pub(crate) key: String,
     pub(crate) name: String,
-    /// `admin`, or `operator`.
+    /// `admin`, `operator` or `viewer`.
     pub(crate) role: String,
-    /// Of which apps; every one, for an admin.
+    /// Of which apps; every one for an admin, none for a viewer.
     pub(crate) apps: Vec<String>,
     pub(crate) revoked: bool,
 }

@@ -256,24 +256,6 @@ pub(crate) struct ApplyReply {
     pub(crate) notes: Vec<String>,
 }
 
-/// A call by a person.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CallRequest {
-    pub(crate) target: ComponentId,
-    /// `name` or `contract#name`.
-    pub(crate) function: String,
-    /// WAVE text, separated by commas.
-    pub(crate) arguments: String,
-    pub(crate) timeout_millis: u64,
-}
-
-/// The result of a call.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CallReply {
-    /// WAVE text.
-    pub(crate) result: String,
-}
-
 /// What `POST /v1/leave` answers: the node finishes the calls under way, says goodbye and ends.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeaveReply {

@@ -56,6 +56,8 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
+    use wattle_contracts::id::OperatorKey;
+
     use super::*;
 
     fn refused(peer: usize) -> Happening {
@@ -82,6 +84,32 @@ mod tests {
         assert_eq!(throttle.kinds.len(), KINDS + 1);
         let counted = throttle.counted(Duration::ZERO, true);
         assert!(matches!(&*counted, [Happening::Repeated { of, .. }] if of == OTHERS));
+    }
+
+    #[test]
+    fn what_is_called_over_the_network_is_counted_and_what_is_changed_is_always_written() {
+        let mut throttle = Throttle::default();
+        let operator = OperatorKey::from_bytes([1; 32]);
+        let mut written = |request: &str| {
+            let used = || Happening::ApiUsed {
+                operator,
+                from: "192.0.2.1".into(),
+                request: request.into(),
+                status: 200,
+            };
+            (0..100).filter(|_| throttle.admits(Duration::ZERO, &used())).count() as u64
+        };
+        assert_eq!(written("POST /v1/calls"), WRITTEN);
+        assert_eq!(written("POST /v1/records"), 100);
+        assert_eq!(written("POST /v1/leave"), 100);
+        let mut refused = |operator, request: &str| {
+            let from = "192.0.2.1".into();
+            let (request, why) = (request.into(), "no".into());
+            throttle.admits(Duration::ZERO, &Happening::ApiRefused { operator, from, request, why })
+        };
+        // Strangers by where they come from; whoever is known by what they asked for.
+        assert_eq!((0..100).filter(|n| refused(None, &n.to_string())).count() as u64, WRITTEN);
+        assert!(refused(Some(operator), "POST /v1/leave"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) async fn run(self) -> Result<()> {
-        let client = self.node.client();
+        let client = self.node.client()?;
         let reply = send(&client, &self.manifest).await?;
         if self.wait > 0 {
             until_running(&client, &reply.app, Duration::from_secs(self.wait)).await?;

@@ -16,7 +16,7 @@ pub(super) struct Apps {
 
 impl Apps {
     pub(super) async fn run(self) -> Result<()> {
-        let reply: AppsReply = self.node.client().get("/v1/apps").await?;
+        let reply: AppsReply = self.node.client()?.get("/v1/apps").await?;
         if self.node.json {
             return print_json(&reply);
         }

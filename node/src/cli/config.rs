@@ -89,12 +89,12 @@ async fn change(
 ) -> Result<ChangeReply> {
     let values = values.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     let request = ConfigRequest { values, ahead };
-    Ok(node.client().patch(&format!("/v1/config/{component}"), &request).await?)
+    Ok(node.client()?.patch(&format!("/v1/config/{component}"), &request).await?)
 }
 
 impl Ls {
     async fn run(self) -> Result<()> {
-        let mut reply: ConfigReply = self.node.client().get("/v1/config").await?;
+        let mut reply: ConfigReply = self.node.client()?.get("/v1/config").await?;
         if let Some(wanted) = &self.component {
             reply.values.retain(|info| info.component == *wanted);
         }

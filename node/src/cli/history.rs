@@ -22,7 +22,7 @@ pub(super) struct History {
 impl History {
     pub(super) async fn run(self) -> Result<()> {
         let path = format!("/v1/history/{}", in_path(&self.key));
-        let reply: HistoryReply = self.node.client().get(&path).await?;
+        let reply: HistoryReply = self.node.client()?.get(&path).await?;
         if self.node.json {
             return print_json(&reply);
         }

@@ -24,6 +24,8 @@ enum As {
     Node,
     /// An operator of some apps (`--app`).
     Operator,
+    /// An operator who only looks.
+    Viewer,
 }
 
 /// Makes an invitation: one line with all that a new machine, or a new operator, needs. Needs the
@@ -68,16 +70,18 @@ impl Invite {
         let key = SigningKey::generate()?;
         let issued = WallClock::default().now();
         let invited = match self.invited {
-            As::Node if !self.apps.is_empty() => bail!("--app is for operators: --role operator"),
+            As::Node | As::Viewer if !self.apps.is_empty() => {
+                bail!("--app is for operators: --role operator")
+            }
             As::Node => Invited::Node,
+            As::Operator | As::Viewer if self.papers.is_some() => bail!("--papers is for nodes"),
             As::Operator if self.apps.is_empty() => {
                 bail!(
                     "which apps may the operator declare? Say --app (an admin is made by name: \
                        wattle operator add --admin)"
                 )
             }
-            As::Operator if self.papers.is_some() => bail!("--papers is for nodes"),
-            As::Operator => Invited::Operator(self.apps.into_iter().collect()),
+            As::Operator | As::Viewer => Invited::Operator(self.apps.into_iter().collect()),
         };
         let body = InvitationBody {
             mesh: MeshId::from_bytes(authority.public()),

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::NodeArgs;
 use super::output::{print, print_json};
-use crate::api::{ClientError, LeaveReply, NodesReply};
+use crate::api::{LeaveReply, NodesReply};
 
 /// Between two looks whether it is gone.
 const STEP: Duration = Duration::from_millis(50);
@@ -23,14 +23,12 @@ pub(super) struct Leave {
 
 impl Leave {
     pub(super) async fn run(self) -> Result<()> {
-        let client = self.node.client();
+        let client = self.node.client()?;
         let reply: LeaveReply = client.post("/v1/leave", &()).await?;
         let gone = async {
             // Its socket goes last.
-            while !matches!(
-                client.get::<NodesReply>("/v1/nodes").await,
-                Err(ClientError::NoNode { .. })
-            ) {
+            while !client.get::<NodesReply>("/v1/nodes").await.is_err_and(|error| error.is_nobody())
+            {
                 tokio::time::sleep(STEP).await;
             }
         };

@@ -189,7 +189,7 @@ impl Put {
             grant: self.grant.into(),
         };
         let request = LinkRequest { to, options, ahead: self.ahead };
-        let client = self.node.client();
+        let client = self.node.client()?;
         let reply: ChangeReply = client.put_json(&self.at.path(), &request).await?;
         changed(&reply, "put link", self.node.json)
     }
@@ -197,14 +197,14 @@ impl Put {
 
 impl Rm {
     async fn run(self) -> Result<()> {
-        let reply: ChangeReply = self.node.client().delete(&self.at.path()).await?;
+        let reply: ChangeReply = self.node.client()?.delete(&self.at.path()).await?;
         changed(&reply, "took back link", self.node.json)
     }
 }
 
 impl Ls {
     async fn run(self) -> Result<()> {
-        let reply: LinksReply = self.node.client().get("/v1/links").await?;
+        let reply: LinksReply = self.node.client()?.get("/v1/links").await?;
         if self.node.json {
             return print_json(&reply);
         }

@@ -32,7 +32,7 @@ impl LogsVerb {
             anyhow::ensure!(of.chars().all(plain), "`{of}` is no app or component");
             path.push_str(&format!("&of={of}"));
         }
-        let lines = self.node.client().lines::<LogLine>(&path).await?;
+        let lines = self.node.client()?.lines::<LogLine>(&path).await?;
         let mut lines = Box::pin(lines);
         while let Some(line) = lines.next().await {
             let line = line?;

@@ -101,7 +101,7 @@ impl Renew {
     async fn run(self) -> Result<()> {
         let paper = signed(&self.key, self.renewed, self.days)?;
         let request = PaperRequest { paper: paper.to_text()? };
-        let _: RecordReply = self.node.client().post("/v1/papers", &request).await?;
+        let _: RecordReply = self.node.client()?.post("/v1/papers", &request).await?;
         print(&format!("{} has a new paper; it comes with the records\n", self.renewed))
     }
 }

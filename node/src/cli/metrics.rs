@@ -15,7 +15,7 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) async fn run(self) -> Result<()> {
-        let reply: MetricsReply = self.node.client().get("/v1/metrics").await?;
+        let reply: MetricsReply = self.node.client()?.get("/v1/metrics").await?;
         if self.node.json {
             return print_json(&reply);
         }

@@ -15,7 +15,7 @@ pub(super) struct Nodes {
 
 impl Nodes {
     pub(super) async fn run(self) -> Result<()> {
-        let reply: NodesReply = self.node.client().get("/v1/nodes").await?;
+        let reply: NodesReply = self.node.client()?.get("/v1/nodes").await?;
         if self.node.json {
             return print_json(&reply);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use wattle_contracts::id::{AppName, OperatorKey};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Admin, Charter, Operator, Print, RecordBody, RecordKey};
@@ -23,8 +23,8 @@ use crate::home;
 pub(super) enum OperatorVerb {
     /// Makes an operator's key, and prints its public half.
     New(New),
-    /// Makes somebody an operator: of some apps, or of everything (`--admin`). From the first
-    /// admin on, only operators declare.
+    /// Makes somebody an operator: of some apps, of everything (`--role admin`), or one who only
+    /// looks (`--role viewer`). From the first admin on, only operators declare.
     Add(Add),
     /// Becomes an operator by an invitation.
     Accept(Accept),
@@ -47,16 +47,31 @@ pub(super) struct Add {
     /// What people call them.
     #[arg(long)]
     name: String,
-    /// Everything, and who else may change what. Needs the mesh's private key (`--key mesh.key`).
-    #[arg(long, conflicts_with = "apps", required_unless_present = "apps")]
+    /// As what; a deployer, if only apps are named.
+    #[arg(long, value_enum, value_name = "ROLE", required_unless_present_any = ["apps", "admin"])]
+    role: Option<As>,
+    /// The same as `--role admin`.
+    #[arg(long, conflicts_with = "role")]
     admin: bool,
-    /// An app. Repeatable.
+    /// An app that a deployer may declare. Repeatable.
     #[arg(long = "app", value_name = "APP")]
     apps: Vec<AppName>,
     #[command(flatten)]
     signer: Signer,
     #[command(flatten)]
     node: NodeArgs,
+}
+
+/// As what somebody works with a mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum As {
+    /// Looks, and declares nothing.
+    Viewer,
+    /// Declares some apps (`--app`).
+    Deployer,
+    /// Declares everything, and says who else may what. Needs the mesh's private key (`--key
+    /// mesh.key`).
+    Admin,
 }
 
 /// Whose key signs what is said of others.
@@ -118,14 +133,15 @@ impl New {
 
 impl Add {
     async fn run(self) -> Result<()> {
+        let role = self.role()?;
         let signer = self.signer.read(&self.node)?;
-        let client = self.node.client();
-        let (about, body) = match self.admin {
-            true => {
+        let client = self.node.client()?;
+        let (about, body) = match role {
+            As::Admin => {
                 let admin = Admin { name: self.name.clone() };
                 (RecordKey::Admin(self.key), RecordBody::Admin(admin))
             }
-            false => {
+            As::Deployer | As::Viewer => {
                 let apps = self.apps.iter().cloned().collect();
                 let operator = Operator { apps, name: self.name.clone(), invitation: None };
                 (RecordKey::Operator(self.key), RecordBody::Operator(operator))
@@ -134,14 +150,34 @@ impl Add {
         put(&client, &signer, about, body).await?;
         let known: OperatorsReply = client.get("/v1/operators").await?;
         let mut note = "";
-        if self.admin && !known.only_operators {
+        if role == As::Admin && !known.only_operators {
             // What was declared before stays: by name, as anything else could be made up later.
             let kept = prints(&client, "charter").await?;
             put(&client, &signer, RecordKey::Charter, RecordBody::Charter(Charter { kept }))
                 .await?;
             note = "from now on only operators declare; what was declared before stays\n";
         }
-        print(&format!("{} is an operator\n{note}", self.key))
+        let what = match role {
+            As::Viewer => "a viewer",
+            As::Deployer => "an operator",
+            As::Admin => "an admin",
+        };
+        print(&format!("{} is {what}\n{note}", self.key))
+    }
+
+    fn role(&self) -> Result<As> {
+        let role = match (self.role, self.admin) {
+            (_, true) => As::Admin,
+            (Some(role), false) => role,
+            (None, false) => As::Deployer,
+        };
+        match (role, self.apps.is_empty()) {
+            (As::Deployer, true) => bail!("which apps may they declare? Say --app"),
+            (As::Viewer | As::Admin, false) => {
+                bail!("--app is for deployers: a viewer declares nothing, an admin everything")
+            }
+            _ => Ok(role),
+        }
     }
 }
 
@@ -162,23 +198,23 @@ impl Accept {
         };
         let id = OperatorKey::from_bytes(key.public());
         let (about, body) = (RecordKey::Operator(id), RecordBody::Operator(operator));
-        let taken = put(&self.node.client(), &token.key()?, about, body).await;
+        let taken = put(&self.node.client()?, &token.key()?, about, body).await;
         if taken.is_err() && is_new {
             let _ = std::fs::remove_file(&out);
         }
         taken?;
         let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
-        print(&format!(
-            "you are {id}, an operator of {}; your private key is in {}\n",
-            apps.join(", "),
-            out.display()
-        ))
+        let what = match apps.is_empty() {
+            true => "a viewer".into(),
+            false => format!("an operator of {}", apps.join(", ")),
+        };
+        print(&format!("you are {id}, {what}; your private key is in {}\n", out.display()))
     }
 }
 
 impl Ls {
     async fn run(self) -> Result<()> {
-        let reply: OperatorsReply = self.node.client().get("/v1/operators").await?;
+        let reply: OperatorsReply = self.node.client()?.get("/v1/operators").await?;
         if self.node.json {
             return print_json(&reply);
         }
@@ -186,7 +222,11 @@ impl Ls {
             .operators
             .iter()
             .map(|one| {
-                let apps = if one.apps.is_empty() { "all".into() } else { one.apps.join(",") };
+                let apps = match one.role.as_str() {
+                    "admin" => "all".into(),
+                    "viewer" => "-".into(),
+                    _ => one.apps.join(","),
+                };
                 let role = if one.revoked { "revoked" } else { one.role.as_str() };
                 [one.name.clone(), role.into(), apps, one.key.clone()]
             })

@@ -54,13 +54,13 @@ impl Outbox {
             Some(OutboxVerb::Retry(verb)) => {
                 let Group { app, name } = &verb.group;
                 let path = format!("/v1/outbox/parked/{app}/{name}/retry");
-                let done: ParkedChange = verb.node.client().post(&path, &()).await?;
+                let done: ParkedChange = verb.node.client()?.post(&path, &()).await?;
                 changed(&verb.node, &done, "tried again")
             }
             Some(OutboxVerb::Drop(verb)) => {
                 let Group { app, name } = &verb.group;
                 let path = format!("/v1/outbox/parked/{app}/{name}");
-                let done: ParkedChange = verb.node.client().delete(&path).await?;
+                let done: ParkedChange = verb.node.client()?.delete(&path).await?;
                 changed(&verb.node, &done, "dropped")
             }
         }
@@ -68,7 +68,7 @@ impl Outbox {
 }
 
 async fn show(node: &NodeArgs) -> Result<()> {
-    let reply: OutboxReply = node.client().get("/v1/outbox").await?;
+    let reply: OutboxReply = node.client()?.get("/v1/outbox").await?;
     if node.json {
         return print_json(&reply);
     }
@@ -96,7 +96,7 @@ async fn show(node: &NodeArgs) -> Result<()> {
 }
 
 async fn parked(node: &NodeArgs) -> Result<()> {
-    let reply: ParkedReply = node.client().get("/v1/outbox/parked").await?;
+    let reply: ParkedReply = node.client()?.get("/v1/outbox/parked").await?;
     if node.json {
         return print_json(&reply);
     }

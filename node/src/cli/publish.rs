@@ -62,7 +62,7 @@ impl Publish {
             durable: self.durable,
         };
         let reply: Result<PublishReply, _> =
-            self.node.client().post("/v1/messages", &request).await;
+            self.node.client()?.post("/v1/messages", &request).await;
         match reply {
             Ok(reply) if self.node.json => print_json(&reply),
             Ok(PublishReply { id: Some(id) }) => print(&format!("{id}\n")),

@@ -2,11 +2,13 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use http::Method;
 use wattle_contracts::id::{ContractId, Digest, LocalName, PublisherKey};
-use wattle_contracts::record::Publisher;
+use wattle_contracts::record::{Publisher, RecordBody, RecordKey};
 
 use super::NodeArgs;
 use super::output::{changed, print, print_json, table, when};
+use super::signing::Expected;
 use crate::api::{ChangeReply, PublishersReply};
 use crate::daemon::PublisherRequest;
 
@@ -77,16 +79,18 @@ impl Add {
     async fn run(self) -> Result<()> {
         let Self { key, name, apps, components, digests, contracts, exclusive, node } = self;
         let publisher = Publisher { name, apps, components, digests, contracts, exclusive };
+        let body = RecordBody::Publisher(Box::new(publisher.clone()));
+        let (path, expected) = at(key, body);
         let request = PublisherRequest { publisher };
-        let path = format!("/v1/publishers/{key}");
-        let reply: ChangeReply = node.client().put_json(&path, &request).await?;
+        let reply: ChangeReply =
+            node.client()?.declare(Method::PUT, &path, &request, expected).await?;
         changed(&reply, "trusted", node.json)
     }
 }
 
 impl Rm {
     async fn run(self) -> Result<()> {
-        let client = self.node.client();
+        let client = self.node.client()?;
         let key = match self.publisher.parse::<PublisherKey>() {
             Ok(key) => key,
             Err(_) => {
@@ -103,14 +107,20 @@ impl Rm {
                 found.key
             }
         };
-        let reply: ChangeReply = client.delete(&format!("/v1/publishers/{key}")).await?;
+        let (path, expected) = at(key, RecordBody::Tombstone);
+        let reply: ChangeReply = client.declare(Method::DELETE, &path, &(), expected).await?;
         changed(&reply, "trusted no more", self.node.json)
     }
 }
 
+/// Where a publisher is changed, and the record that comes of it.
+fn at(key: PublisherKey, body: RecordBody) -> (String, Expected) {
+    (format!("/v1/publishers/{key}"), (RecordKey::Publisher(key), body))
+}
+
 impl Ls {
     async fn run(self) -> Result<()> {
-        let reply: PublishersReply = self.node.client().get("/v1/publishers").await?;
+        let reply: PublishersReply = self.node.client()?.get("/v1/publishers").await?;
         if self.node.json {
             return print_json(&reply);
         }

@@ -33,7 +33,7 @@ pub(super) struct Revoke {
 impl Revoke {
     pub(super) async fn run(self) -> Result<()> {
         let signer = self.signer.read(&self.node)?;
-        let client = self.node.client();
+        let client = self.node.client()?;
         let mut all = vec![self.what];
         if let Revoked::Operator(key) = self.what {
             // One key may be both.
@@ -43,7 +43,7 @@ impl Revoke {
             if is("admin") {
                 all.insert(0, Revoked::Admin(key));
             }
-            if is("admin") && !is("operator") {
+            if is("admin") && !is("operator") && !is("viewer") {
                 all.truncate(1);
             }
         }

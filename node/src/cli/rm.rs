@@ -19,7 +19,7 @@ pub(super) struct Rm {
 impl Rm {
     pub(super) async fn run(self) -> Result<()> {
         let path = format!("/v1/apps/{}", self.app);
-        let reply: ApplyReply = self.node.client().delete(&path).await?;
+        let reply: ApplyReply = self.node.client()?.delete(&path).await?;
         if self.node.json {
             return print_json(&reply);
         }

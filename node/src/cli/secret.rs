@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use wattle_contracts::id::{ComponentId, ConfigName};
-use wattle_contracts::record::{ConfigKey, Secret};
+use wattle_contracts::record::{ConfigKey, RecordBody, RecordKey, Secret};
 use wattle_contracts::secret;
 use zeroize::Zeroizing;
 
@@ -89,7 +90,7 @@ impl Put {
             None => from_input(&about)?,
         };
         let path = format!("/v1/secrets/{}", about.component);
-        let SecretNodes { nodes } = node.client().get(&path).await?;
+        let SecretNodes { nodes } = node.client()?.get(&path).await?;
         let sealed = secret::seal(&about, &value, &nodes)
             .with_context(|| format!("can't seal secret `{about}`"))?;
         let reply = change(&node, &about, Some(sealed)).await?;
@@ -123,12 +124,17 @@ fn from_input(about: &ConfigKey) -> Result<Zeroizing<Vec<u8>>> {
 async fn change(node: &NodeArgs, about: &ConfigKey, secret: Option<Secret>) -> Result<ChangeReply> {
     let name = utf8_percent_encode(about.name.as_str(), NON_ALPHANUMERIC);
     let path = format!("/v1/secrets/{}/{name}", about.component);
-    Ok(node.client().put_json(&path, &SecretRequest { secret }).await?)
+    let body = match &secret {
+        Some(secret) => RecordBody::Secret(Box::new(secret.clone())),
+        None => RecordBody::Tombstone,
+    };
+    let (expected, request) = ((RecordKey::Secret(about.clone()), body), SecretRequest { secret });
+    Ok(node.client()?.declare(Method::PUT, &path, &request, expected).await?)
 }
 
 impl Ls {
     async fn run(self) -> Result<()> {
-        let reply: SecretsReply = self.node.client().get("/v1/secrets").await?;
+        let reply: SecretsReply = self.node.client()?.get("/v1/secrets").await?;
         if self.node.json {
             return print_json(&reply);
         }

@@ -8,13 +8,24 @@ use wattle_mesh::net::WallClock;
 
 use crate::daemon::Draft;
 
+/// The one record that an operator has asked for.
+pub(crate) type Expected = (RecordKey, RecordBody);
+
 /// Signs a draft of what an operator asked for. A node that has been taken over could ask for the
-/// signature of something else: of what governs the mesh it gets none.
-pub(crate) fn sign_draft(draft: Draft, key: &SigningKey) -> Result<Record> {
+/// signature of something else: of what governs the mesh it gets none, and where it is known what
+/// was asked for, of nothing else.
+pub(crate) fn sign_draft(
+    draft: Draft,
+    key: &SigningKey,
+    expected: Option<&Expected>,
+) -> Result<Record> {
+    let is_asked = match (&draft.key, expected) {
+        (about, Some((wanted, body))) => about == wanted && draft.body == *body,
+        (RecordKey::App(_) | RecordKey::Link(_) | RecordKey::Config(_), None) => true,
+        _ => false,
+    };
     match &draft.key {
-        RecordKey::App(_) | RecordKey::Link(_) | RecordKey::Config(_) => {
-            sign(&draft.stamp, key, draft.key, draft.body)
-        }
+        _ if is_asked => sign(&draft.stamp, key, draft.key, draft.body),
         other => bail!("the node asks for a signature of {other}, which nobody asked it for"),
     }
 }
@@ -36,4 +47,35 @@ pub(super) fn sign(
         );
     }
     Ok(stamp.sign(key, about, body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use wattle_contracts::record::{App, Config, Hlc};
+
+    use super::*;
+
+    fn draft(key: RecordKey, body: RecordBody) -> Draft {
+        let at = Hlc { millis: WallClock::default().now().0, counter: 0 };
+        Draft { key, stamp: Stamp { at, previous: None }, body }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_signed() {
+        let key = SigningKey::from_seed([1; 32]).unwrap();
+        let app = || {
+            let app = App::new("shop".parse().unwrap());
+            draft(RecordKey::App(app.name.clone()), RecordBody::App(Box::new(app)))
+        };
+        let secret = |body| draft(RecordKey::Secret("shop/basket/pin".parse().unwrap()), body);
+        let taken_back = || RecordBody::Tombstone;
+        let expected = (secret(taken_back()).key, taken_back());
+        assert!(sign_draft(app(), &key, None).is_ok());
+        assert!(sign_draft(secret(taken_back()), &key, Some(&expected)).is_ok());
+        assert!(sign_draft(secret(taken_back()), &key, None).is_err());
+        assert!(sign_draft(app(), &key, Some(&expected)).is_err());
+        let other = RecordBody::Config(Config { value: "x".into() });
+        assert!(sign_draft(secret(other), &key, Some(&expected)).is_err());
+        assert!(sign_draft(draft(RecordKey::Charter, taken_back()), &key, None).is_err());
+    }
 }

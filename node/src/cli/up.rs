@@ -12,6 +12,7 @@ use wattle_contracts::id::PublisherKey;
 use wattle_mesh::core::outbox::Config as OutboxConfig;
 use wattle_mesh::net::{HostDirectory, JoinTarget};
 
+use crate::api::HostName;
 use crate::daemon::{self, UpOptions};
 use crate::home::Home;
 
@@ -64,6 +65,13 @@ pub(super) struct Up {
     /// Refuse calls of people (`wattle call`) that come through other nodes.
     #[arg(long)]
     no_remote_operators: bool,
+    /// Serve the API on this address, too: with TLS, for whoever shows a token (wattle token).
+    #[arg(long, value_name = "IP:PORT")]
+    api: Option<SocketAddr>,
+    /// A name, or another address, under which the API is reached there: NAME or NAME:PORT.
+    /// Repeatable.
+    #[arg(long = "api-host", value_name = "NAME", requires = "api")]
+    api_hosts: Vec<HostName>,
     /// Serve the apps' HTTP routes on this address.
     #[arg(long, value_name = "IP:PORT")]
     http: Option<SocketAddr>,
@@ -122,6 +130,8 @@ impl Up {
                 trust: self.trust,
                 compile_time: Duration::from_secs(self.compile_time),
                 remote_operators: !self.no_remote_operators,
+                api: self.api,
+                api_hosts: self.api_hosts,
                 http: self.http,
                 http_timeout: Duration::from_secs(self.http_timeout),
                 drain: Duration::from_secs(self.drain),

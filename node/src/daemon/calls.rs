@@ -4,15 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind};
-use wattle_contracts::id::{ComponentId, ContractId};
-use wattle_contracts::record::LinkOptions;
+use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, PersonProof};
+use wattle_contracts::id::{ComponentId, ContractId, MeshId, NodeId};
+use wattle_contracts::record::{LinkOptions, Missing, Rule};
 use wattle_runtime::{Actor, CallContext, HttpBody};
 
+use super::grants::End;
 use super::node::Node;
 use super::reach::ANYWHERE;
 use super::table::Target;
 use crate::providers::http_message::{self, INCOMING};
+
+/// What a person has signed, for one node.
+pub(crate) struct SignedCall {
+    pub(crate) to: NodeId,
+    pub(crate) proof: PersonProof,
+}
 
 impl Node {
     /// Lets `target` answer `request`: here if it runs here, else on a node where it does.
@@ -42,32 +49,88 @@ impl Node {
         http_message::response_in(&reply.payload, reply.body)
     }
 
+    /// Whether only operators declare, and call through other nodes.
+    pub(crate) fn has_operators(&self) -> bool {
+        self.mesh().is_some_and(|mesh| mesh.rights().has_operators())
+    }
+
+    /// The mesh and the node for which a person is to sign a call of `target`, so that it can be
+    /// made now; `None` where nothing needs to be signed.
+    pub(crate) fn to_be_signed(
+        &self,
+        target: &ComponentId,
+    ) -> Result<Option<(MeshId, NodeId)>, CallError> {
+        check_callable(&self.table().target(target)?, target)?;
+        if self.running().actor(target).is_some() || !self.has_operators() {
+            return Ok(None);
+        }
+        let mesh = self.mesh_started()?.mesh_id();
+        Ok(Some((mesh, self.choose(target, &ANYWHERE, &[])?)))
+    }
+
     /// Calls a function with arguments in WAVE text, and returns its result so. `function` is
-    /// `name`, or `contract#name` where several contracts have one of that name.
+    /// `name`, or `contract#name` where several contracts have one of that name. Where there are
+    /// operators, another node only answers what one of them has signed for it.
     pub(crate) async fn wave(
         self: &Arc<Self>,
         context: CallContext,
         target: &ComponentId,
         function: &str,
         arguments: &str,
+        signed: Option<SignedCall>,
     ) -> Result<String, CallError> {
-        if let Target::Provider(_) = self.table().target(target)? {
-            let message = format!("`{target}` is a provider; only components can be called so");
-            return Err(CallError::new(ErrorKind::NotAllowed, message));
-        }
-        let (named, function) = match function.split_once('#') {
-            Some((named, function)) => (Some(contract(named)?), function),
-            None => (None, function),
-        };
+        check_callable(&self.table().target(target)?, target)?;
+        let (contract, function) = addressed(function)?;
         if let Some(actor) = self.running().actor(target) {
-            return wave_here(&actor, context, named.as_ref(), function, arguments).await;
+            let named = Some(&contract).filter(|contract| contract.to_string() != ANY);
+            return wave_here(&actor, context, named, function, arguments).await;
         }
-        // The callee's node looks the function up among all contracts where none is named.
-        let named = named.map_or_else(|| contract(ANY), Ok)?;
-        let header = self.header(&context, target, &named, function, Encoding::Wave);
-        let reply = self.send(header, Bytes::from(arguments.to_string()), None).await?;
+        let reply = match signed {
+            Some(SignedCall { to, proof }) => {
+                let payload = proof
+                    .with(arguments)
+                    .map_err(|error| CallError::new(ErrorKind::Internal, error.to_string()))?;
+                let header = self.header(&context, target, &contract, function, Encoding::Signed);
+                self.send_to(to, header, payload.into(), None).await?
+            }
+            None => {
+                let to = self.choose(target, &ANYWHERE, &[])?;
+                if self.has_operators() {
+                    let what = (function, &contract, target);
+                    let missing = Missing::new(Rule::Operator, UNSIGNED);
+                    return Err(self.denied(End::Out, &context.source, what, &missing));
+                }
+                let header = self.header(&context, target, &contract, function, Encoding::Wave);
+                self.send_to(to, header, Bytes::from(arguments.to_string()), None).await?
+            }
+        };
         String::from_utf8(reply.payload.into())
             .map_err(|_| CallError::new(ErrorKind::Internal, "the result is not text"))
+    }
+}
+
+/// What is missing where nobody has signed a call to another node.
+const UNSIGNED: &str = "it runs on another node, and in a mesh with operators one of them signs what \
+                        goes there: say whose key (--operator-key, or operator.key in the data \
+                        folder)";
+
+/// Providers are for components only.
+fn check_callable(found: &Target<'_>, target: &ComponentId) -> Result<(), CallError> {
+    match found {
+        Target::Component(_) => Ok(()),
+        Target::Provider(_) => {
+            let message = format!("`{target}` is a provider; only components can be called so");
+            Err(CallError::new(ErrorKind::NotAllowed, message))
+        }
+    }
+}
+
+/// The contract and the function that a person means by `name` or `contract#name`. Where no
+/// contract is named, the callee's node looks the function up among all of them.
+pub(crate) fn addressed(function: &str) -> Result<(ContractId, &str), CallError> {
+    match function.split_once('#') {
+        Some((named, function)) => Ok((contract(named)?, function)),
+        None => Ok((contract(ANY)?, function)),
     }
 }
 

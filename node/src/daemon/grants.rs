@@ -6,6 +6,7 @@
 
 mod arrive;
 mod leave;
+mod person;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,8 @@ use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::record::{Asked, LinkKey, Missing, Rule};
 use wattle_mesh::core::grants::Meters;
 use wattle_mesh::core::links::Target as Link;
+use wattle_mesh::core::routing::once::Once;
+use wattle_mesh::net::WallClock;
 
 pub(super) use self::arrive::Admitted;
 use self::arrive::Remembered;
@@ -37,6 +40,8 @@ pub(super) enum End {
 pub(crate) struct Grants {
     meters: Mutex<Meters>,
     remembered: Mutex<Remembered>,
+    /// The calls that people have signed and this node has taken.
+    people: Mutex<Once>,
     /// How many calls were refused, where and by which rule.
     refused: [[Refused; Rule::ALL.len()]; 2],
     /// Whether people may call this node's components through other nodes.
@@ -58,6 +63,7 @@ impl Grants {
         Self {
             meters: Mutex::default(),
             remembered: Mutex::default(),
+            people: Mutex::new(Once::new(WallClock::default().now())),
             refused: Default::default(),
             remote_operators,
         }

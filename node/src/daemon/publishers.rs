@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use wattle_contracts::artifact::ArtifactError;
+use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{ComponentId, ContractId, PublisherKey};
 use wattle_contracts::record::{
     ComponentSpec, Publisher, RecordBody, RecordKey, Revoked, SignedComponent,
@@ -66,12 +67,24 @@ impl Node {
     /// Stops what runs and may not any more, because a publisher or one of its rules is gone.
     pub(super) fn stop_what_may_not_run(&self, table: &Table) {
         for (id, spec) in self.running().specs() {
-            if let Err(why) = self.may_run_as(table, &id, &spec)
-                && self.running().refuse(&id, &why)
-            {
-                tracing::warn!(component = %id, why, "stopped");
+            if let Err(why) = self.may_run_as(table, &id, &spec) {
+                self.forbid(&id, &spec, &why);
             }
         }
+    }
+
+    /// Lets `id` run no more, and writes down that it was stopped, if it ran.
+    pub(super) fn forbid(&self, id: &ComponentId, spec: &ComponentSpec, why: &str) {
+        if !self.running().refuse(id, why) {
+            return;
+        }
+        tracing::warn!(component = %id, why, "stopped");
+        self.audit().note(Happening::ComponentForbidden {
+            component: id.clone(),
+            digest: spec.digest,
+            publisher: spec.publisher,
+            why: why.into(),
+        });
     }
 
     /// Trusts a publisher, everywhere in the mesh.

@@ -88,17 +88,7 @@ impl Node {
         }
     }
 
-    /// Calls the header's target on the best node that serves it.
-    pub(crate) async fn send(
-        &self,
-        header: CallHeader,
-        payload: Bytes,
-        body: Option<BodyStream>,
-    ) -> Result<Reply, CallError> {
-        self.send_along(&ANYWHERE, header, payload, body).await
-    }
-
-    /// The same, on the best of the nodes that a link wants called.
+    /// Calls the header's target on the best of the nodes that a link wants called.
     pub(crate) async fn send_along(
         &self,
         options: &LinkOptions,

@@ -133,9 +133,7 @@ impl Share {
         if let Err(why) = node.may_run_as(&node.table(), &id, spec) {
             // Nothing to be tried again before a record changes.
             self.failed.remove(&id);
-            if node.running().refuse(&id, &why) {
-                tracing::warn!(component = %id, why, "stopped");
-            }
+            node.forbid(&id, spec, &why);
             return;
         }
         let waits =

@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
-use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source};
+use wattle_contracts::call::{CallError, CallHeader, CallRoute, Encoding, ErrorKind, Source};
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::record::{ProviderKind, ProviderSpec};
 use wattle_contracts::wire;
 use wattle_mesh::net::{ArtifactSource, BodyStream, Reply, Service};
-use wattle_runtime::{CallContext, HttpOutError, HttpTimeouts};
+use wattle_runtime::{Actor, CallContext, HttpOutError, HttpTimeouts};
 
 use super::calls::{ANY, wave_here};
 use super::grants::Admitted;
@@ -99,14 +99,14 @@ impl Node {
                 .await
                 .map(Reply::new),
             Encoding::Wave => {
-                let named =
-                    Some(&header.route.contract).filter(|contract| contract.to_string() != ANY);
                 let arguments = std::str::from_utf8(&payload).map_err(|_| {
                     CallError::new(ErrorKind::Internal, "the arguments are no text")
                 })?;
-                let result =
-                    wave_here(&actor, context, named, &header.route.function, arguments).await?;
-                Ok(Reply::new(result))
+                wave(&actor, context, &header.route, arguments).await
+            }
+            Encoding::Signed => {
+                let arguments = self.person_arrives(&header.route, &payload)?;
+                wave(&actor, context, &header.route, arguments).await
             }
             Encoding::Message => {
                 let request = http_message::request_in(&payload, body)?;
@@ -168,6 +168,17 @@ impl Node {
             _ => unreachable(format!("this node is too old to serve `{provider}`")),
         }
     }
+}
+
+/// Calls what a person asks for by text, whose contract need not be named.
+async fn wave(
+    actor: &Actor,
+    context: CallContext,
+    route: &CallRoute,
+    arguments: &str,
+) -> Result<Reply, CallError> {
+    let named = Some(&route.contract).filter(|contract| contract.to_string() != ANY);
+    wave_here(actor, context, named, &route.function, arguments).await.map(Reply::new)
 }
 
 fn context_of(header: &CallHeader) -> CallContext {

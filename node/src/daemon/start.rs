@@ -58,6 +58,10 @@ pub(crate) struct UpOptions {
     pub(crate) compile_time: Duration,
     /// Whether people may call this node's components through other nodes.
     pub(crate) remote_operators: bool,
+    /// Where the API is served over the network.
+    pub(crate) api: Option<SocketAddr>,
+    /// What it is called there.
+    pub(crate) api_hosts: Vec<api::HostName>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_timeout: Duration,
     /// How long calls under way may take to finish when the node stops.
@@ -104,6 +108,11 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     };
     let http = gateway.as_ref().map(Gateway::address).transpose()?;
     let socket = api::Socket::bind(&home.socket())?;
+    let remote = match options.api {
+        Some(at) => Some(api::Remote::bind(&work, at, options.api_hosts.clone(), &key).await?),
+        None => None,
+    };
+    let remote_at = remote.as_ref().map(api::Remote::address).transpose()?;
 
     let about = About {
         labels: options.labels.clone(),
@@ -131,7 +140,10 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let gateway =
         gateway.map(|gateway| work.spawn(gateway.serve(Arc::clone(&node), gateway_stop.clone())));
     tasks.spawn(socket.serve(Arc::clone(&node), stop.clone()));
-    announce(&mesh, &home, id, http);
+    if let Some(remote) = remote {
+        tasks.spawn_on(remote.serve(Arc::clone(&node), stop.clone()), &work);
+    }
+    announce(&mesh, &home, id, http, remote_at);
 
     let signal = tokio::select! {
         _ = interrupt.recv() => "SIGINT",
@@ -230,13 +242,20 @@ fn on_port(port: u16) -> Vec<Multiaddr> {
         .collect()
 }
 
-fn announce(mesh: &Mesh, home: &Home, id: NodeId, http: Option<SocketAddr>) {
+fn announce(
+    mesh: &Mesh,
+    home: &Home,
+    id: NodeId,
+    http: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+) {
     let addresses: Vec<String> = mesh.listen_addresses().iter().map(ToString::to_string).collect();
     tracing::info!(
         node = %id,
         listen = addresses.join(" "),
         http = http.map(tracing::field::display),
         api = %home.socket().display(),
+        api_at = remote.map(|at| tracing::field::display(format!("https://{at}#{id}"))),
         "ready"
     );
 }

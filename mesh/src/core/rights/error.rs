@@ -30,6 +30,12 @@ pub enum Unentitled {
         /// Of which apps.
         apps: BTreeSet<AppName>,
     },
+    /// Its writer may only look.
+    #[error("{viewer} is a viewer, who declares nothing")]
+    OnlyLooks {
+        /// Who.
+        viewer: OperatorKey,
+    },
     /// A node has no say in a mesh that has operators.
     #[error(
         "this mesh has operators, and {writer} is none of them: say whose key is to sign it \

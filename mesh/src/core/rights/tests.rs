@@ -129,6 +129,61 @@ fn an_operator_declares_its_apps_with_all_that_belongs_to_them_and_nothing_else(
 }
 
 #[test]
+fn a_viewer_declares_nothing_whether_there_are_admins_or_not() {
+    let viewer = operator_of(AUTHORITY, 1, OPERATOR, &[]);
+    let closed = [&charter(AUTHORITY, 1, &[]), &admin(AUTHORITY, 1, ADMIN), &viewer];
+    for all in [rights(&[&viewer]), rights(&closed)] {
+        let config = write(
+            OPERATOR,
+            3,
+            RecordKey::Config("shop/basket/currency".parse().unwrap()),
+            RecordBody::Config(wattle_contracts::record::Config { value: "x".into() }),
+        );
+        for said in [app(OPERATOR, 2, "shop"), config] {
+            let refused = all.check(&said);
+            assert!(matches!(refused, Err(Unentitled::OnlyLooks { .. })), "{refused:?}");
+        }
+        for beyond in [
+            operator_of(OPERATOR, 4, OPERATOR, &["shop"]),
+            revoke(OPERATOR, 4, Revoked::Node(node(NODE)), &[]),
+            admin(OPERATOR, 4, OPERATOR),
+        ] {
+            assert!(all.check(&beyond).is_err(), "{}", beyond.key);
+        }
+    }
+}
+
+#[test]
+fn a_key_has_the_role_that_the_records_give_it_until_it_is_revoked() {
+    let given = [
+        &charter(AUTHORITY, 1, &[]),
+        &admin(AUTHORITY, 1, ADMIN),
+        &operator_of(ADMIN, 2, OPERATOR, &["shop"]),
+        &operator_of(ADMIN, 2, OTHER, &[]),
+    ];
+    let all = rights(&given);
+    let (shop, bank): (AppName, AppName) = ("shop".parse().unwrap(), "bank".parse().unwrap());
+    let role = |rights: &Rights, who| rights.role(&operator(who));
+    assert_eq!(role(&all, AUTHORITY), Some(Role::Authority));
+    assert_eq!(role(&all, ADMIN), Some(Role::Admin));
+    assert_eq!(role(&all, OPERATOR), Some(Role::Deployer([shop.clone()].into())));
+    assert_eq!(role(&all, OTHER), Some(Role::Viewer));
+    assert_eq!(role(&all, NODE), None);
+    let covers = |who, app| role(&all, who).is_some_and(|role| role.covers(app));
+    assert!(covers(ADMIN, &bank) && covers(OPERATOR, &shop));
+    assert!(!covers(OPERATOR, &bank) && !covers(OTHER, &shop));
+    for (who, what) in [
+        (ADMIN, Revoked::Admin(operator(ADMIN))),
+        (OPERATOR, Revoked::Operator(operator(OPERATOR))),
+        (OTHER, Revoked::Operator(operator(OTHER))),
+    ] {
+        let gone = revoke(AUTHORITY, 3, what, &[]);
+        let after = rights(&given.into_iter().chain([&gone]).collect::<Vec<_>>());
+        assert_eq!(role(&after, who), None, "{what}");
+    }
+}
+
+#[test]
 fn nobody_but_the_authority_touches_an_admin() {
     let all = [&admin(AUTHORITY, 1, ADMIN), &admin(AUTHORITY, 1, OTHER)];
     let both = rights(&all);

@@ -36,6 +36,27 @@ pub enum Refusal {
     /// It is from the future.
     #[error("it was signed {0:?} ahead of this node's clock; is a clock wrong?")]
     Ahead(Duration),
+    /// It was signed before the node that remembers what came was started.
+    #[error(
+        "it was signed before this node started, and may have come before that: sign it anew, and \
+         set the clocks right if that is refused, too"
+    )]
+    BeforeStart,
+    /// So many came that no more can be remembered.
+    #[error("so many came that no more can be told apart for now")]
+    TooMany,
+}
+
+impl Refusal {
+    /// Whether something that was signed at `at` is taken at `now`.
+    pub(super) fn check_age(now: UnixMillis, at: UnixMillis) -> Result<(), Self> {
+        let apart = Duration::from_millis(now.0.abs_diff(at.0));
+        match apart > MAX_AGE {
+            true if at < now => Err(Self::Old(apart)),
+            true => Err(Self::Ahead(apart)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The calls that were taken.
@@ -64,10 +85,7 @@ impl Taken {
         at: UnixMillis,
         number: u64,
     ) -> Result<(), Refusal> {
-        let apart = Duration::from_millis(now.0.abs_diff(at.0));
-        if apart > MAX_AGE {
-            return Err(if at < now { Refusal::Old(apart) } else { Refusal::Ahead(apart) });
-        }
+        Refusal::check_age(now, at)?;
         self.clock += 1;
         let used = self.clock;
         if self.runs.len() >= MAX_RUNS && !self.runs.contains_key(&(caller, run)) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use libp2p::swarm::ConnectionId;
 use rand::Rng as _;
 use tokio::sync::oneshot;
+use wattle_contracts::audit::Happening;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::record::{RecordBody, RecordKey};
 
@@ -69,6 +70,7 @@ impl Driver {
         if self.belonging.cut_off.insert(node) {
             tracing::warn!(%node, %why, "cut off a peer that does not belong any more");
             self.metrics.cut_off.one();
+            self.config.audit.note(Happening::CutOff { node, why: why.to_string() });
         }
         self.peers.set(node, None);
         let ids: Vec<ConnectionId> = self.connections.ids_of(node);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,6 +16,7 @@ use wattle_contracts::trust::Paper;
 use wattle_mesh::net::{Mesh, Records};
 
 use super::{Shared, apply_failure, failure};
+use crate::api::caller::Caller;
 use crate::api::trust::*;
 use crate::daemon::drafting;
 
@@ -29,9 +30,11 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/v1/papers", post(paper))
 }
 
-/// A client that signs itself gets drafts of what it asks for, in the place of having it done.
-pub(super) async fn draft(headers: HeaderMap, request: Request, next: Next) -> Response {
-    if !headers.contains_key(DRAFT) {
+/// A client that signs itself gets drafts of what it asks for, in the place of having it done. Over
+/// the network nobody gets anything else: the node signs nothing for whoever is there.
+pub(super) async fn draft(request: Request, next: Next) -> Response {
+    let signs = request.extensions().get().is_some_and(Caller::signs);
+    if !signs && !request.headers().contains_key(DRAFT) {
         return next.run(request).await;
     }
     let (response, drafts) = drafting(next.run(request)).await;
@@ -149,8 +152,9 @@ async fn operators(State(shared): State<Shared>) -> Response {
     let Some(mesh) = shared.node.mesh() else { return starting() };
     let (records, rights) = (mesh.records(), mesh.rights());
     let info = |key: &OperatorKey, name: &str, apps: Option<Vec<String>>| {
-        let (role, revoked) = match apps {
+        let (role, revoked) = match &apps {
             None => ("admin", Revoked::Admin(*key)),
+            Some(apps) if apps.is_empty() => ("viewer", Revoked::Operator(*key)),
             Some(_) => ("operator", Revoked::Operator(*key)),
         };
         OperatorInfo {

@@ -48,7 +48,7 @@ struct Written {
 
 impl FromMesh {
     pub(super) async fn run(self) -> Result<()> {
-        let client = self.node.client();
+        let client = self.node.client()?;
         let reply: NodesReply = client.get("/v1/nodes").await?;
         let measured = self.measured(&reply).await?;
         let topology = Topology::of(&reply.nodes, &measured);

@@ -224,7 +224,8 @@ impl Node {
     }
 
     /// People call components, by text, and nothing else. Whether they may do so through another
-    /// node is up to this one.
+    /// node is up to this one. Where there are operators, who calls through another node has signed
+    /// it: what is in the payload is checked when it is read ([`Node::person_arrives`]).
     fn check_operator(
         &self,
         table: &Table,
@@ -235,8 +236,13 @@ impl Node {
         if origin != self.id() && !self.grants().remote_operators {
             return missing("this node takes no calls of people through other nodes");
         }
-        if route.encoding != Encoding::Wave {
-            return missing("people call by text");
+        match route.encoding {
+            Encoding::Signed => {}
+            Encoding::Wave if origin == self.id() || !self.has_operators() => {}
+            Encoding::Wave => {
+                return missing("this mesh has operators, and none of them has signed the call");
+            }
+            _ => return missing("people call by text"),
         }
         match table.target(&route.target) {
             Ok(Target::Provider(_)) => missing("it is a provider, which people don't call"),
