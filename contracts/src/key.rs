@@ -26,6 +26,10 @@ pub enum Purpose {
     Call,
     /// An invitation, signed by the mesh's authority.
     Invitation,
+    /// The right of a node to renew papers, signed by the mesh's authority.
+    Delegation,
+    /// The renewal of a paper, signed by a node that has that right.
+    Renewal,
 }
 
 impl Purpose {
@@ -39,6 +43,8 @@ impl Purpose {
             Purpose::Audit => b"wattle audit v1\0",
             Purpose::Call => b"wattle call v1\0",
             Purpose::Invitation => b"wattle invitation v1\0",
+            Purpose::Delegation => b"wattle delegation v1\0",
+            Purpose::Renewal => b"wattle renewal v1\0",
         }
     }
 

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, NodeId};
 use crate::key::{Purpose, Signature, SigningKey};
+use crate::trust::{Delegation, Paper};
 use crate::wire::{self, WireError};
 
 /// A hybrid logical clock reading (Kulkarni et al., "Logical Physical Clocks", 2014): close to
@@ -97,6 +98,10 @@ pub enum RecordBody {
     Charter(Charter),
     /// This key is worth nothing any more.
     Revocation(Revocation),
+    /// This node may renew papers.
+    Renewer(Box<Delegation>),
+    /// This is the node's paper now.
+    Renewed(Box<Paper>),
 }
 
 /// A signed, versioned statement about one key.
@@ -223,6 +228,14 @@ impl Record {
             (RecordKey::Admin(_), RecordBody::Admin(admin)) => admin.check(),
             (RecordKey::Operator(_), RecordBody::Operator(operator)) => operator.check(),
             (RecordKey::Charter, RecordBody::Charter(_)) => Ok(()),
+            (RecordKey::Renewer(node), RecordBody::Renewer(delegation))
+                if delegation.body.renewer == *node =>
+            {
+                Ok(())
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) if paper.body.node == *node => {
+                Ok(())
+            }
             (RecordKey::Revocation(_), RecordBody::Revocation(revocation)) => revocation.check(),
             (key, RecordBody::Tombstone) if key.is_for_good() => {
                 Err("it is for good, and can't be deleted".into())
@@ -261,7 +274,8 @@ impl Record {
 
     /// Whether it is what nodes say of nodes, and nobody's edit: what of it loses is not kept.
     pub fn is_hearsay(&self) -> bool {
-        matches!(self.body, RecordBody::Cell(_) | RecordBody::Admitted(_))
+        use RecordBody::{Admitted, Cell, Renewed};
+        matches!(self.body, Cell(_) | Admitted(_) | Renewed(_))
     }
 
     /// Whether it only says that its key is gone.

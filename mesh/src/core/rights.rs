@@ -16,6 +16,7 @@
 //! to that later.
 
 mod error;
+mod papers;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,7 @@ use wattle_contracts::id::{AppName, InviteKey, MeshId, NodeId, OperatorKey};
 use wattle_contracts::record::{
     Admitted, Operator, Print, Record, RecordBody, RecordKey, Revoked, Version,
 };
-use wattle_contracts::trust::{Invited, Paper, UnixMillis};
+use wattle_contracts::trust::{Delegation, Invited, Paper, UnixMillis};
 
 /// The rights in one mesh, as the records that one node holds give them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub struct Rights {
     admitted: BTreeMap<NodeId, Arc<Admitted>>,
     /// The nodes that came by each invitation, in the order in which that was written down.
     came_by: BTreeMap<InviteKey, BTreeSet<(Version, NodeId)>>,
+    /// The nodes that may renew papers.
+    renewers: BTreeMap<NodeId, Arc<Delegation>>,
+    /// The papers that nodes were given in the place of those with which they came.
+    renewed: BTreeMap<NodeId, Arc<Paper>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,8 @@ impl Rights {
             revoked: BTreeMap::new(),
             admitted: BTreeMap::new(),
             came_by: BTreeMap::new(),
+            renewers: BTreeMap::new(),
+            renewed: BTreeMap::new(),
         }
     }
 
@@ -95,7 +102,7 @@ impl Rights {
             RecordKey::Revocation(Revoked::Admin(_)) => 1,
             RecordKey::Revocation(_) => 2,
             RecordKey::Operator(_) => 3,
-            RecordKey::Admitted(_) => 4,
+            RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 4,
             _ => u8::MAX,
         }
     }
@@ -132,6 +139,12 @@ impl Rights {
                 }
                 self.admitted.insert(*node, Arc::new((**admitted).clone()));
             }
+            (RecordKey::Renewer(node), RecordBody::Renewer(delegation)) => {
+                self.renewers.insert(*node, Arc::new((**delegation).clone()));
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
+                self.renewed.insert(*node, Arc::new((**paper).clone()));
+            }
             _ => {}
         }
     }
@@ -140,9 +153,14 @@ impl Rights {
     pub fn prove(&self, record: &Record) -> Result<(), Unentitled> {
         match (&record.key, &record.body) {
             (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
-                admitted.came.prove(self.mesh, *node)?;
-                admitted.renewed.iter().try_for_each(|paper| paper.prove(self.mesh, *node))?;
-                Ok(())
+                Ok(admitted.came.prove(self.mesh, *node)?)
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
+                paper.prove(self.mesh, *node)?;
+                papers::check_date(paper, record.version)
+            }
+            (RecordKey::Renewer(_), RecordBody::Renewer(delegation)) => {
+                Ok(delegation.verify(self.mesh)?)
             }
             (RecordKey::Operator(_), RecordBody::Operator(operator)) => {
                 let invitation = operator.invitation.as_ref();
@@ -160,7 +178,9 @@ impl Rights {
         }
         self.check_standing(record)?;
         match (&record.key, &record.body) {
-            (RecordKey::Charter | RecordKey::Admin(_), _) => Err(Unentitled::OnlyAuthority),
+            (RecordKey::Charter | RecordKey::Admin(_) | RecordKey::Renewer(_), _) => {
+                Err(Unentitled::OnlyAuthority)
+            }
             (RecordKey::Revocation(Revoked::Admin(_)), _) => Err(Unentitled::OnlyAuthority),
             (RecordKey::Revocation(_), _) => self.check_admin(writer),
             (RecordKey::Operator(key), RecordBody::Operator(operator)) => {
@@ -171,6 +191,9 @@ impl Rights {
             }
             (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
                 self.check_came(*node, admitted, record.version)
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
+                self.check_renewed(*node, paper)
             }
             (RecordKey::Cell(_), _) => Ok(()),
             (RecordKey::App(app), _) => self.check_declares(record, Some(app)),

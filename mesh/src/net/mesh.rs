@@ -263,6 +263,11 @@ impl Mesh {
         self.inner.roster.rights()
     }
 
+    /// The paper of a node that counts, as far as this node knows it.
+    pub fn paper(&self, node: NodeId) -> Option<Paper> {
+        self.inner.roster.paper(node)
+    }
+
     /// This node's own paper, as it is renewed.
     pub fn watch_paper(&self) -> watch::Receiver<Paper> {
         self.inner.roster.watch_own()

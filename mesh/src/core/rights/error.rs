@@ -1,10 +1,11 @@
 //! Why somebody is refused.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use wattle_contracts::id::{AppName, NodeId, OperatorKey};
 use wattle_contracts::record::Revoked;
-use wattle_contracts::trust::{InvitationError, PaperError};
+use wattle_contracts::trust::{DelegationError, InvitationError, PaperError};
 
 /// Why a record does not count, although its writer signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,17 @@ pub enum Unentitled {
     /// The paper in it is no good.
     #[error(transparent)]
     Paper(#[from] PaperError),
+    /// The paper in it is dated later than it.
+    #[error(
+        "the paper is dated {ahead:?} after the record that brings it: is the clock right, where it was signed?"
+    )]
+    Dated {
+        /// How much later.
+        ahead: Duration,
+    },
+    /// The delegation in it is no good.
+    #[error("the renewer's right is no good: {0}")]
+    Delegation(#[from] DelegationError),
     /// The invitation in it is no good.
     #[error("the operator's invitation is no good: {0}")]
     Invitation(#[from] InvitationError),
