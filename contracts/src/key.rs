@@ -30,6 +30,8 @@ pub enum Purpose {
     Delegation,
     /// The renewal of a paper, signed by a node that has that right.
     Renewal,
+    /// That a node goes on with a new key, signed by both keys.
+    Succession,
 }
 
 impl Purpose {
@@ -45,6 +47,7 @@ impl Purpose {
             Purpose::Invitation => b"wattle invitation v1\0",
             Purpose::Delegation => b"wattle delegation v1\0",
             Purpose::Renewal => b"wattle renewal v1\0",
+            Purpose::Succession => b"wattle succession v1\0",
         }
     }
 

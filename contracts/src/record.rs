@@ -12,6 +12,7 @@ mod publisher;
 mod revocation;
 mod secret;
 mod stamp;
+mod succeeded;
 mod summary;
 
 pub use ancestry::Ancestry;
@@ -28,6 +29,7 @@ pub use publisher::{Publisher, PublisherRule, SignedComponent};
 pub use revocation::{Print, Revocation, Revoked};
 pub use secret::{SealedKey, Secret};
 pub use stamp::Stamp;
+pub use succeeded::Succeeded;
 pub use summary::{CellMember, Declaration, Summary};
 
 use serde::{Deserialize, Serialize};
@@ -102,6 +104,8 @@ pub enum RecordBody {
     Renewer(Box<Delegation>),
     /// This is the node's paper now.
     Renewed(Box<Paper>),
+    /// The node has this key now.
+    Succession(Box<Succeeded>),
 }
 
 /// A signed, versioned statement about one key.
@@ -233,8 +237,13 @@ impl Record {
             {
                 Ok(())
             }
-            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) if paper.body.node == *node => {
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) if paper.node() == *node => {
                 Ok(())
+            }
+            (RecordKey::Succession(node), RecordBody::Succession(succeeded))
+                if succeeded.is_of(*node, self.version.writer) =>
+            {
+                succeeded.check()
             }
             (RecordKey::Revocation(_), RecordBody::Revocation(revocation)) => revocation.check(),
             (key, RecordBody::Tombstone) if key.is_for_good() => {

@@ -4,6 +4,7 @@
 mod invitation;
 mod paper;
 mod renewal;
+mod succession;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod token;
 pub use invitation::{Invitation, InvitationBody, InvitationError, Invited};
 pub use paper::{Paper, PaperBody, PaperError};
 pub use renewal::{Delegation, DelegationBody, DelegationError, Renewal};
+pub use succession::{Succession, SuccessionBody, SuccessionError, kept_digest};
 pub use term::Term;
 pub use token::{Token, TokenError};
 

@@ -24,6 +24,7 @@ mod publish;
 mod publishers;
 mod revoke;
 mod rm;
+mod rotate_key;
 mod secret;
 mod sign;
 mod signing;
@@ -67,6 +68,8 @@ enum Verb {
     Operator(operator::OperatorVerb),
     /// Shows this node's id, which is made now if there is none.
     Id(keys::Id),
+    /// Gives a node that is stopped a new key, with all that it keeps.
+    RotateKey(rotate_key::RotateKey),
     /// Makes publishers' keys.
     #[command(subcommand)]
     Key(keys::KeyVerb),
@@ -188,6 +191,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Revoke(verb) => done(verb.run().await),
             Verb::Operator(verb) => done(verb.run().await),
             Verb::Id(verb) => done(verb.run()),
+            Verb::RotateKey(verb) => done(verb.run()),
             Verb::Key(verb) => done(verb.run()),
             Verb::Publisher(verb) => done(verb.run().await),
             Verb::Sign(verb) => done(verb.run()),

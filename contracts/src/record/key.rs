@@ -38,6 +38,8 @@ pub enum RecordKey {
     Renewer(NodeId),
     /// The paper that a node was given in the place of the one with which it came.
     Renewed(NodeId),
+    /// That a node goes on with a new key; about the old one.
+    Succession(NodeId),
 }
 
 impl RecordKey {
@@ -52,6 +54,7 @@ impl RecordKey {
                 | Self::Revocation(_)
                 | Self::Renewer(_)
                 | Self::Renewed(_)
+                | Self::Succession(_)
         )
     }
 }
@@ -72,6 +75,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Revocation(revoked) => write!(f, "revocation/{revoked}"),
             RecordKey::Renewer(node) => write!(f, "renewer/{node}"),
             RecordKey::Renewed(node) => write!(f, "renewed/{node}"),
+            RecordKey::Succession(node) => write!(f, "succession/{node}"),
         }
     }
 }
@@ -103,9 +107,10 @@ impl FromStr for RecordKey {
             Some(("revocation", revoked)) => revoked.parse().map(Self::Revocation),
             Some(("renewer", node)) => node.parse().map(Self::Renewer),
             Some(("renewed", node)) => node.parse().map(Self::Renewed),
+            Some(("succession", node)) => node.parse().map(Self::Succession),
             _ => {
                 let kinds = "app/, link/, config/, secret/, publisher/, cell/, admitted/, operator/, \
-                     admin/, revocation/, renewer/ or renewed/";
+                     admin/, revocation/, renewer/, renewed/ or succession/";
                 return Err(error(format!("a key starts with {kinds}")));
             }
         };
@@ -131,6 +136,7 @@ mod tests {
             RecordKey::Charter,
             RecordKey::Renewer(NodeId::from_bytes([1; 32])),
             RecordKey::Renewed(NodeId::from_bytes([1; 32])),
+            RecordKey::Succession(NodeId::from_bytes([1; 32])),
             RecordKey::Revocation(Revoked::Operator(OperatorKey::from_bytes([1; 32]))),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));

@@ -18,7 +18,8 @@ pub struct Admitted {
 
 impl Admitted {
     pub(super) fn is_of(&self, node: NodeId) -> bool {
-        self.came.body.node == node && self.came.renewal.is_none()
+        let came = &self.came;
+        came.node() == node && came.renewal.is_none() && came.successions.is_empty()
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Delegation, DelegationError, Invitation, InvitationBody, InvitationError, Invited, Renewal,
-    Term, UnixMillis,
+    Succession, SuccessionError, Term, UnixMillis,
 };
 use crate::id::{MeshId, NodeId};
 use crate::key::{Purpose, Signature, SigningKey};
@@ -35,6 +35,8 @@ pub struct Paper {
     pub invitation: Option<Box<Invitation>>,
     /// How it goes on after its time: by a node that may renew papers.
     pub renewal: Option<Box<Renewal>>,
+    /// How the node that it names came to its present key: each with the next, the oldest first.
+    pub successions: Vec<Succession>,
     pub(super) signature: Signature,
 }
 
@@ -76,6 +78,16 @@ pub enum PaperError {
     /// It says something else than its invitation allows.
     #[error("the paper goes beyond its invitation: {0}")]
     BeyondInvitation(&'static str),
+    /// One of the keys does not follow the one before.
+    #[error("the paper's node has another key now, and that is no good: {0}")]
+    Succession(#[from] SuccessionError),
+    /// The node has changed its key too often.
+    #[error(
+        "a paper goes on through {max} changes of a node's key; after that it needs a new one: wattle \
+         mesh admit, or wattle mesh renew",
+        max = Paper::MAX_SUCCESSIONS
+    )]
+    Successions,
     /// The right of the node that renewed it is no good.
     #[error("the paper was renewed by a right that is no good: {0}")]
     Delegation(#[from] DelegationError),
@@ -91,6 +103,9 @@ impl Paper {
     /// How far the clocks of the authority and of a node may be apart.
     pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(15 * 60);
 
+    /// How often a node may change its key by one paper.
+    pub const MAX_SUCCESSIONS: usize = 4;
+
     /// Signs a paper with the mesh authority's key; the mesh is the one of that key.
     pub fn issue(
         authority: &SigningKey,
@@ -101,7 +116,7 @@ impl Paper {
         let mesh = MeshId::from_bytes(authority.public());
         let body = PaperBody { mesh, node, issued, expires };
         let signature = authority.sign(Purpose::Paper, &signed_bytes(&body)?);
-        Ok(Self { body, invitation: None, renewal: None, signature })
+        Ok(Self { body, invitation: None, renewal: None, successions: Vec::new(), signature })
     }
 
     /// Signs a paper with the key of an invitation, which the token of that one carries. It runs
@@ -116,7 +131,28 @@ impl Paper {
         let body = PaperBody { mesh: invitation.body.mesh, node, issued, expires };
         let signature = key.sign(Purpose::Paper, &signed_bytes(&body)?);
         let invitation = Some(Box::new(invitation));
-        Ok(Self { body, invitation, renewal: None, signature })
+        let (renewal, successions) = (None, Vec::new());
+        Ok(Self { body, invitation, renewal, successions, signature })
+    }
+
+    /// The same paper, of the node as it is called by its new key.
+    pub fn succeed(&self, succession: Succession) -> Result<Self, PaperError> {
+        let mut successions = self.successions.clone();
+        successions.push(succession);
+        match successions.len() > Self::MAX_SUCCESSIONS {
+            true => Err(PaperError::Successions),
+            false => Ok(Self { successions, ..self.clone() }),
+        }
+    }
+
+    /// The same paper for the node that it was signed for, whatever key that has now.
+    pub fn unsucceeded(&self) -> Self {
+        Self { successions: Vec::new(), ..self.clone() }
+    }
+
+    /// The node that it is the paper of.
+    pub fn node(&self) -> NodeId {
+        self.successions.last().map_or(self.body.node, |last| last.body.successor)
     }
 
     /// The same paper, renewed by the node whose key this is and which has this right; in the
@@ -177,9 +213,10 @@ impl Paper {
         if body.mesh != mesh {
             return Err(PaperError::OtherMesh { theirs: body.mesh, ours: mesh });
         }
-        if body.node != bearer {
-            return Err(PaperError::OtherNode { named: body.node, bearer });
+        if self.node() != bearer {
+            return Err(PaperError::OtherNode { named: self.node(), bearer });
         }
+        self.prove_successions()?;
         let signer = match &self.invitation {
             None => mesh.as_bytes(),
             Some(invitation) => {
@@ -192,6 +229,23 @@ impl Paper {
             true => self.prove_renewal(),
             false => Err(PaperError::BadSignature(mesh)),
         }
+    }
+
+    /// Checks that each key followed the one before.
+    fn prove_successions(&self) -> Result<(), PaperError> {
+        if self.successions.len() > Self::MAX_SUCCESSIONS {
+            return Err(PaperError::Successions);
+        }
+        let mut node = self.body.node;
+        for succession in &self.successions {
+            let body = &succession.body;
+            if body.former != node {
+                return Err(PaperError::OtherNode { named: node, bearer: body.former });
+            }
+            succession.verify(self.body.mesh)?;
+            node = body.successor;
+        }
+        Ok(())
     }
 
     /// Checks the rest of the chain: authority, renewer, renewal.

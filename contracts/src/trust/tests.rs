@@ -214,3 +214,59 @@ fn the_last_quarter_of_a_term_is_late() {
         (HOUR, Duration::ZERO)
     );
 }
+
+#[test]
+fn a_paper_goes_on_with_the_nodes_next_key_renewed_or_not() {
+    let keys: Vec<SigningKey> =
+        (30..36).map(|seed| SigningKey::from_seed([seed; 32]).unwrap()).collect();
+    let id = |at: usize| NodeId::from_bytes(keys[at].public());
+    let mesh = MeshId::from_bytes(authority().public());
+    let succession = |old: usize, new: usize| {
+        Succession::sign(mesh, &keys[old], &keys[new], NOW, &Default::default()).unwrap()
+    };
+    let mut paper = Paper::issue(&authority(), id(0), NOW, Some(NOW.plus(HOUR))).unwrap();
+    for at in 0..4 {
+        paper = paper.succeed(succession(at, at + 1)).unwrap();
+        paper.verify(mesh, id(at + 1), NOW).unwrap();
+        assert!(matches!(paper.prove(mesh, id(at)), Err(PaperError::OtherNode { .. })));
+        // What was renewed before stays so, and it is renewed as before.
+        let (delegation, renewer) = delegated(24 * HOUR);
+        let renewed = paper.renew(delegation, &renewer, NOW).unwrap();
+        renewed.verify(mesh, id(at + 1), NOW.plus(20 * HOUR)).unwrap();
+        paper = renewed;
+        assert_eq!(Paper::from_text(&paper.to_text().unwrap()).unwrap(), paper);
+    }
+    assert_eq!(paper.succeed(succession(4, 5)), Err(PaperError::Successions));
+    // One that is left out, and one that somebody else signed.
+    let mut gap = paper.clone();
+    gap.successions.remove(1);
+    assert!(matches!(gap.prove(mesh, id(4)), Err(PaperError::OtherNode { .. })));
+    let mut forged = paper.unsucceeded().succeed(succession(0, 1)).unwrap();
+    forged.successions[0].body.successor = id(5);
+    assert!(matches!(forged.prove(mesh, id(5)), Err(PaperError::Succession(_))));
+}
+
+#[test]
+fn the_largest_paper_fits_into_a_greeting() {
+    let long = |number: u8| format!("{number:064}");
+    let labels = (0..Invitation::MAX_NAMED as u8).map(|n| (long(n), long(n))).collect();
+    let (mut invitation, key, node) = invited(Invited::Node, Some(HOUR));
+    invitation.body.labels = labels;
+    let invitation = Invitation::sign(&authority(), invitation.body).unwrap();
+    let mut paper = Paper::by_invitation(invitation, &key, node, NOW).unwrap();
+    let mut former = SigningKey::from_seed([4; 32]).unwrap();
+    let mesh = MeshId::from_bytes(authority().public());
+    for seed in 40..40 + Paper::MAX_SUCCESSIONS as u8 {
+        let next = SigningKey::from_seed([seed; 32]).unwrap();
+        let kept = Default::default();
+        paper = paper.succeed(Succession::sign(mesh, &former, &next, NOW, &kept).unwrap()).unwrap();
+        former = next;
+    }
+    let (delegation, renewer) = delegated(HOUR);
+    let paper = paper.renew(delegation, &renewer, NOW).unwrap();
+    paper.prove(mesh, paper.node()).unwrap();
+    let cell = "c".repeat(63).parse().unwrap();
+    let hello = crate::wire::Hello { version: u16::MAX, mesh, paper, cell };
+    let size = crate::wire::encode(&hello).unwrap().len();
+    assert!(size <= crate::wire::MAX_HELLO, "{size}");
+}

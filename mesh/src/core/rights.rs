@@ -17,10 +17,12 @@
 
 mod error;
 mod papers;
+mod succession;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Outcast, Unentitled};
+use succession::Followed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,6 +50,10 @@ pub struct Rights {
     renewers: BTreeMap<NodeId, Arc<Delegation>>,
     /// The papers that nodes were given in the place of those with which they came.
     renewed: BTreeMap<NodeId, Arc<Paper>>,
+    /// The nodes that go on with another key, by their old ones.
+    followed: BTreeMap<NodeId, Followed>,
+    /// The old key of each that goes on so.
+    follows: BTreeMap<NodeId, NodeId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +76,8 @@ impl Rights {
             came_by: BTreeMap::new(),
             renewers: BTreeMap::new(),
             renewed: BTreeMap::new(),
+            followed: BTreeMap::new(),
+            follows: BTreeMap::new(),
         }
     }
 
@@ -101,15 +109,16 @@ impl Rights {
             RecordKey::Charter | RecordKey::Admin(_) => 0,
             RecordKey::Revocation(Revoked::Admin(_)) => 1,
             RecordKey::Revocation(_) => 2,
-            RecordKey::Operator(_) => 3,
-            RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 4,
+            RecordKey::Succession(_) => 3,
+            RecordKey::Operator(_) => 4,
+            RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 5,
             _ => u8::MAX,
         }
     }
 
     /// Whether a record of this key may change the right of others to theirs.
     pub fn govern(key: &RecordKey) -> bool {
-        Self::rank(key) < 4
+        Self::rank(key) < 5
     }
 
     /// Takes note of what a record says that was checked.
@@ -139,6 +148,9 @@ impl Rights {
                 }
                 self.admitted.insert(*node, Arc::new((**admitted).clone()));
             }
+            (RecordKey::Succession(former), RecordBody::Succession(succeeded)) => {
+                self.follow(*former, succeeded, record.version);
+            }
             (RecordKey::Renewer(node), RecordBody::Renewer(delegation)) => {
                 self.renewers.insert(*node, Arc::new((**delegation).clone()));
             }
@@ -158,6 +170,9 @@ impl Rights {
             (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
                 paper.prove(self.mesh, *node)?;
                 papers::check_date(paper, record.version)
+            }
+            (RecordKey::Succession(_), RecordBody::Succession(succeeded)) => {
+                Ok(succeeded.succession.verify(self.mesh)?)
             }
             (RecordKey::Renewer(_), RecordBody::Renewer(delegation)) => {
                 Ok(delegation.verify(self.mesh)?)
@@ -195,6 +210,9 @@ impl Rights {
             (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
                 self.check_renewed(*node, paper)
             }
+            (RecordKey::Succession(former), RecordBody::Succession(succeeded)) => {
+                self.check_succession(*former, &succeeded.succession, record.version)
+            }
             (RecordKey::Cell(_), _) => Ok(()),
             (RecordKey::App(app), _) => self.check_declares(record, Some(app)),
             (RecordKey::Link(link), _) => self.check_declares(record, Some(&link.from.app)),
@@ -215,9 +233,20 @@ impl Rights {
             (false, Some(_)) => Revoked::Operator(operator),
             (false, None) => Revoked::Node(writer),
         };
-        let Some(kept) = self.revoked.get(&revoked) else { return Ok(()) };
-        let stays = Print::of_record(record).is_ok_and(|print| kept.contains(&print));
-        if stays { Ok(()) } else { Err(Unentitled::Revoked(revoked)) }
+        let stays = |kept: &BTreeSet<Print>| {
+            Print::of_record(record).is_ok_and(|print| kept.contains(&print))
+        };
+        // As with revocations: of an admin's or an operator's key nobody says this.
+        if let Revoked::Node(_) = revoked
+            && let Some(followed) = self.followed.get(&writer)
+            && !stays(&followed.kept)
+        {
+            return Err(Unentitled::Followed(writer));
+        }
+        match self.revoked.get(&revoked) {
+            Some(kept) if !stays(kept) => Err(Unentitled::Revoked(revoked)),
+            _ => Ok(()),
+        }
     }
 
     fn check_admin(&self, writer: NodeId) -> Result<(), Unentitled> {
@@ -317,9 +346,15 @@ impl Rights {
         now: UnixMillis,
         others: usize,
     ) -> Result<(), Outcast> {
+        if let Some(by) = self.followed.get(&node) {
+            return Err(Outcast::Followed(by.successor));
+        }
         if self.is_revoked(node) {
             return Err(Outcast::Revoked);
         }
+        self.check_successions(paper)?;
+        // It came under its first name.
+        let node = paper.body.node;
         let Some(invitation) = &paper.invitation else { return Ok(()) };
         let body = &invitation.body;
         if let Some(kept) = self.revoked.get(&Revoked::Invitation(body.key))
@@ -339,17 +374,19 @@ impl Rights {
         }
     }
 
-    /// Whether this node was revoked.
+    /// Whether this node's key is worth nothing any more: it was revoked, or the node has another
+    /// one now.
     pub fn is_revoked(&self, node: NodeId) -> bool {
-        self.revoked.contains_key(&Revoked::Node(node))
+        self.revoked.contains_key(&Revoked::Node(node)) || self.followed.contains_key(&node)
     }
 
-    /// The nodes that were revoked.
+    /// The nodes whose keys are worth nothing any more.
     pub fn revoked_nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.revoked.keys().filter_map(|revoked| match revoked {
+        let revoked = self.revoked.keys().filter_map(|revoked| match revoked {
             Revoked::Node(node) => Some(*node),
             _ => None,
-        })
+        });
+        revoked.chain(self.followed.keys().copied())
     }
 
     /// Whether this was revoked.

@@ -99,7 +99,7 @@ impl Roster {
         let rights = self.rights();
         let mut shown = self.shown();
         let mut others = others(&rights, &shown, node, paper);
-        if by(&self.own()) == by(paper) && rights.admitted(self.me).is_none() {
+        if by(&self.own()) == by(paper) && rights.admitted(rights.first(self.me)).is_none() {
             others += 1;
         }
         rights.belongs(node, paper, now, others)?;
@@ -148,7 +148,7 @@ impl Roster {
     pub(super) fn unwritten(&self, node: NodeId) -> Option<Admitted> {
         let (paper, _) = self.shown().get(&node).cloned()?;
         let rights = self.rights();
-        let known = rights.admitted(node).map(|admitted| &admitted.came);
+        let known = rights.admitted(paper.body.node).map(|admitted| &admitted.came);
         let is_known = match (by(&paper), known) {
             (Some(invitation), Some(came)) => {
                 by(came) == Some(invitation) || came.body.issued >= paper.body.issued
@@ -159,19 +159,35 @@ impl Roster {
             (None, None) => paper.body.expires.is_none(),
             (Some(_), None) => false,
         };
-        (!is_known).then(|| Admitted { came: paper.unrenewed() })
+        (!is_known).then(|| Admitted { came: paper.unrenewed().unsucceeded() })
     }
 
     /// What `node` is, whatever it says.
     pub(super) fn labels(&self, node: NodeId) -> Option<Labels> {
         let rights = self.rights();
-        let written = rights.admitted(node).and_then(|admitted| bound(&admitted.came));
+        let written =
+            rights.admitted(rights.first(node)).and_then(|admitted| bound(&admitted.came));
         written.or_else(|| self.shown().get(&node).and_then(|(paper, _)| bound(paper)))
     }
 
     /// The same, of this node.
     pub(super) fn own_labels(&self) -> Option<Labels> {
         self.labels(self.me).or_else(|| bound(&self.own()))
+    }
+
+    /// What `node` was called first: by the records, or by the paper that it shows.
+    pub(super) fn first(&self, node: NodeId) -> NodeId {
+        let rights = self.rights();
+        let known = rights.first(node);
+        if known != node {
+            return known;
+        }
+        let shown = match node == self.me {
+            true => Some(self.own()),
+            false => self.shown().get(&node).map(|(paper, _)| paper.clone()),
+        };
+        let succeeded = shown.filter(|paper| !paper.successions.is_empty());
+        succeeded.map_or(node, |paper| rights.first(paper.body.node))
     }
 
     pub(super) fn is_revoked(&self, node: NodeId) -> bool {
@@ -199,7 +215,7 @@ fn others(
     paper: &Paper,
 ) -> usize {
     let same = shown.iter().filter(|(other, (theirs, _))| {
-        **other != node && by(theirs) == by(paper) && rights.admitted(**other).is_none()
+        **other != node && by(theirs) == by(paper) && rights.admitted(theirs.body.node).is_none()
     });
     same.count()
 }

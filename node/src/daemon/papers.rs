@@ -47,7 +47,8 @@ pub(super) fn belonging(
         let paper = Paper::from_text(&text)
             .with_context(|| format!("can't use the paper {}", path.display()))?;
         // The same flags on every start: it may have been renewed since.
-        let renewed = home.paper()?.filter(|old| old.unrenewed() == paper);
+        let same = |old: &Paper| old.unrenewed().unsucceeded() == paper;
+        let renewed = home.paper()?.filter(same);
         let paper = renewed.filter(|old| check(old, id, now).is_ok()).unwrap_or(paper);
         check(&paper, id, now)
             .with_context(|| format!("can't use the paper {}", path.display()))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wattle_contracts::id::{AppName, NodeId, OperatorKey};
 use wattle_contracts::record::Revoked;
-use wattle_contracts::trust::{DelegationError, InvitationError, PaperError};
+use wattle_contracts::trust::{DelegationError, InvitationError, PaperError, SuccessionError};
 
 /// Why a record does not count, although its writer signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,22 @@ pub enum Unentitled {
     /// Its writer was revoked, and the revocation does not name it among what stays.
     #[error("{0} was revoked")]
     Revoked(Revoked),
+    /// Its writer has another key now, and the succession does not name it among what stays.
+    #[error("{0} has another key now")]
+    Followed(NodeId),
+    /// Another key follows that one already, or this one follows another.
+    #[error("{successor} can't follow {former}: {why}")]
+    Succession {
+        /// The old key.
+        former: NodeId,
+        /// The new one.
+        successor: NodeId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The succession in it is no good.
+    #[error(transparent)]
+    BadSuccession(#[from] SuccessionError),
     /// Nobody but the authority may say this.
     #[error("only the mesh's authority may say this")]
     OnlyAuthority,
@@ -73,6 +89,12 @@ pub enum Outcast {
     /// It was revoked.
     #[error("the node was revoked")]
     Revoked,
+    /// It has another key now.
+    #[error("the node has another key now, and is {0}")]
+    Followed(NodeId),
+    /// Another key than this one follows that of the node.
+    #[error("the node that it was has another key already, and is {0}: see wattle revoke")]
+    Another(NodeId),
     /// Its invitation was revoked before it was known to have come.
     #[error("the invitation by which the node came was revoked")]
     InvitationRevoked,

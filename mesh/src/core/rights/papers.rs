@@ -1,5 +1,6 @@
 //! Which paper of a node counts, and who may renew it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +19,21 @@ impl Rights {
     /// which are written down, the one that supersedes the others. What a revoked renewer has
     /// renewed counts as if it had not.
     pub fn paper(&self, node: NodeId, shown: Option<&Paper>) -> Option<Paper> {
-        let came = self.admitted.get(&node).map(|admitted| &admitted.came);
-        let given = self.renewed.get(&node).map(Arc::as_ref);
-        let counts = |paper: &Paper| match self.check_renewal(paper) {
-            Ok(()) => paper.clone(),
+        // Also those of the time when it had another key.
+        let names = std::iter::once(node).chain(self.before(node).map(|(before, _)| before));
+        let written = names.flat_map(|name| {
+            let came = self.admitted.get(&name).map(|admitted| &admitted.came);
+            came.into_iter().chain(self.renewed.get(&name).map(Arc::as_ref))
+        });
+        let written = written.filter_map(|paper| match paper.node() == node {
+            true => Some(paper.clone()),
+            false => self.for_present(paper, node),
+        });
+        let counts = |paper: Paper| match self.check_renewal(&paper) {
+            Ok(()) => paper,
             Err(_) => paper.unrenewed(),
         };
-        let all = [shown, came, given].into_iter().flatten().map(counts);
+        let all = shown.cloned().into_iter().chain(written).map(counts);
         all.reduce(|best, other| if other.supersedes(&best) { other } else { best })
     }
 
@@ -45,7 +54,7 @@ impl Rights {
     /// Whether `node` may have this paper: nobody gives a revoked node one, and a revoked renewer
     /// gives none.
     pub(super) fn check_renewed(&self, node: NodeId, paper: &Paper) -> Result<(), Unentitled> {
-        if self.is_revoked(node) {
+        if self.revoked(&Revoked::Node(node)) {
             return Err(Unentitled::Revoked(Revoked::Node(node)));
         }
         self.check_renewal(paper)
@@ -54,10 +63,14 @@ impl Rights {
     fn check_renewal(&self, paper: &Paper) -> Result<(), Unentitled> {
         let Some(renewal) = &paper.renewal else { return Ok(()) };
         let renewer = renewal.renewer();
+        let print = Print::of_renewal(paper).ok().flatten();
+        let stays = |kept: &BTreeSet<Print>| print.is_some_and(|print| kept.contains(&print));
+        if self.followed.get(&renewer).is_some_and(|followed| !stays(&followed.kept)) {
+            return Err(Unentitled::Followed(renewer));
+        }
         for revoked in [Revoked::Node(renewer), Revoked::Renewer(renewer)] {
             let Some(kept) = self.revoked.get(&revoked) else { continue };
-            let print = Print::of_renewal(paper).ok().flatten();
-            if !print.is_some_and(|print| kept.contains(&print)) {
+            if !stays(kept) {
                 return Err(Unentitled::Revoked(revoked));
             }
         }

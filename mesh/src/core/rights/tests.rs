@@ -1,3 +1,5 @@
+mod succession;
+
 use std::time::Duration;
 
 use wattle_contracts::key::SigningKey;

@@ -27,7 +27,14 @@ impl Driver {
         let wall = self.config.clock.now();
         if self.roster.take_news() {
             self.census.touch();
-            if self.roster.is_revoked(self.node) {
+            if let Some(successor) = self.roster.rights().successor(self.node) {
+                tracing::error!(
+                    %successor,
+                    "this node has another key now, and runs under it elsewhere: the others cut this one \
+                     off. If that is not so, an admin revokes the successor: wattle revoke {successor} \
+                     --keep-nothing"
+                );
+            } else if self.roster.is_revoked(self.node) {
                 tracing::error!(
                     "this node was revoked, and the others cut it off: to come back it needs another \
                      data folder and another invitation"
@@ -40,16 +47,15 @@ impl Driver {
         let mut came = Vec::new();
         for node in &connected {
             match self.roster.check(*node, wall) {
-                Ok(()) => {
-                    came.extend(self.roster.unwritten(*node).map(|admitted| (*node, admitted)))
-                }
+                Ok(()) => came.extend(self.roster.unwritten(*node)),
                 Err(why) => self.cut_off(*node, &why),
             }
         }
         // Everybody who is connected sees it: not all need write it at the same moment.
         let is_mine = came.is_empty() || self.rng.random_ratio(1, size(connected.len()));
-        for (node, admitted) in came.into_iter().filter(|_| is_mine) {
+        for admitted in came.into_iter().filter(|_| is_mine) {
             let (answer, _) = oneshot::channel();
+            let node = admitted.came.body.node;
             let body = RecordBody::Admitted(Box::new(admitted));
             self.abroad.put(Put::Sign { key: RecordKey::Admitted(node), body, answer });
         }

@@ -99,6 +99,9 @@ async fn prints(State(shared): State<Shared>, Path(of): Path<String>) -> Respons
         (_, Ok(Revoked::Node(node))) => {
             let mut all = of_writer(&records, node);
             all.extend(of_renewer(&records, node));
+            // Who follows it stays, if it was the node's old key that is revoked.
+            let successor = mesh.rights().successor(node);
+            all.extend(successor.map(|node| Print::of_member(node.as_bytes())));
             all
         }
         (_, Ok(Revoked::Renewer(node))) => of_renewer(&records, node),

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use wattle_contracts::id::{InviteKey, MeshId, OperatorKey};
 use wattle_contracts::record::{
-    Admin, Admitted, Charter, Labels, Operator, Print, Revocation, Revoked,
+    Admin, Admitted, Charter, Labels, Operator, Print, Revocation, Revoked, Succeeded,
 };
 use wattle_contracts::trust::{
-    Delegation, DelegationBody, Invitation, InvitationBody, Invited, Paper,
+    Delegation, DelegationBody, Invitation, InvitationBody, Invited, Paper, Succession,
 };
 
 use super::*;
@@ -49,14 +49,18 @@ fn charter(writer: u8, millis: u64) -> Record {
 }
 
 fn revocation(writer: u8, millis: u64, what: Revoked, kept: &[&Record]) -> Record {
-    let prints = kept.iter().flat_map(|record| match &record.body {
-        RecordBody::Renewed(paper) => {
-            vec![Print::of_record(record).unwrap(), Print::of_renewal(paper).unwrap().unwrap()]
-        }
-        _ => vec![Print::of_record(record).unwrap()],
-    });
-    let body = RecordBody::Revocation(Revocation { reason: String::new(), kept: prints.collect() });
+    let kept = kept.iter().flat_map(|record| prints(record)).collect();
+    let body = RecordBody::Revocation(Revocation { reason: String::new(), kept });
     sign(writer, millis, RecordKey::Revocation(what), body)
+}
+
+/// What lets a record stay.
+fn prints(record: &Record) -> Vec<Print> {
+    let renewal = match &record.body {
+        RecordBody::Renewed(paper) => Print::of_renewal(paper).unwrap(),
+        _ => None,
+    };
+    renewal.into_iter().chain([Print::of_record(record).unwrap()]).collect()
 }
 
 fn hear(records: &mut Records, message: RecordMessage) -> Vec<Output> {
@@ -100,6 +104,16 @@ fn renewed(renewer: u8, millis: u64, who: u8) -> Record {
     let at = WALL.plus(Duration::from_millis(millis));
     let paper = Box::new(paper.renew(delegation, &key(renewer), at).unwrap());
     sign(renewer, millis, RecordKey::Renewed(who), RecordBody::Renewed(paper))
+}
+
+/// Somebody goes on with another key: always the same one.
+fn followed(who: u8, millis: u64, kept: BTreeSet<Print>) -> Record {
+    let (former, successor) = (key(who), key(who + 20));
+    let at = WALL.plus(Duration::from_millis(millis));
+    let succession = Succession::sign(mesh(), &former, &successor, at, &kept).unwrap();
+    let about = RecordKey::Succession(NodeId::from_bytes(former.public()));
+    let body = RecordBody::Succession(Box::new(Succeeded { succession, kept }));
+    sign(who + 20, millis, about, body)
 }
 
 /// Everything that `from` holds, told to `to`.
@@ -207,6 +221,7 @@ enum Step {
     Close { writer: u8 },
     Come { writer: u8, who: u8 },
     Renew { writer: u8, who: u8 },
+    Follow { who: u8, keep: bool },
     Revoke { writer: u8, who: u8, kind: u8, keep: bool },
 }
 
@@ -220,6 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => writer.clone().prop_map(|writer| Step::Close { writer }),
         2 => (writer.clone(), who.clone()).prop_map(|(writer, who)| Step::Come { writer, who }),
         2 => (writer.clone(), who.clone()).prop_map(|(writer, who)| Step::Renew { writer, who }),
+        2 => (who.clone(), any::<bool>()).prop_map(|(who, keep)| Step::Follow { who, keep }),
         2 => (writer, who, 0u8..4, any::<bool>())
             .prop_map(|(writer, who, kind, keep)| Step::Revoke { writer, who, kind, keep }),
     ]
@@ -236,6 +252,11 @@ fn written(steps: &[Step]) -> Vec<Record> {
             Step::Close { writer } => charter(writer, millis),
             Step::Come { writer, who } => came(writer, millis, who),
             Step::Renew { writer, who } => renewed(writer, millis, who),
+            Step::Follow { who, keep } => {
+                let id = NodeId::from_bytes(key(who).public());
+                let its = all.iter().filter(|record| keep && record.version.writer == id);
+                followed(who, millis, its.flat_map(prints).collect())
+            }
             Step::Revoke { writer, who, kind, keep } => {
                 let what = match kind {
                     0 => Revoked::Admin(operator(who)),
