@@ -176,9 +176,8 @@ impl Paper {
 
     /// What its renewer signed, if it was renewed: a thing of its own among all renewals.
     pub fn renewed_bytes(&self) -> Result<Option<Vec<u8>>, PaperError> {
-        let renewal = self.renewal.as_ref();
-        let bytes =
-            |renewal: &Box<Renewal>| self.renewal_bytes(&renewal.delegation, renewal.issued);
+        let renewal = self.renewal.as_deref();
+        let bytes = |renewal: &Renewal| self.renewal_bytes(&renewal.delegation, renewal.issued);
         renewal.map(bytes).transpose()
     }
 
