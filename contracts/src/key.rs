@@ -31,6 +31,12 @@ pub enum Purpose {
     Access,
     /// A call by a person.
     Person,
+    /// The right of a node to renew papers, signed by the mesh's authority.
+    Delegation,
+    /// The renewal of a paper, signed by a node that has that right.
+    Renewal,
+    /// That a node goes on with a new key, signed by both keys.
+    Succession,
 }
 
 impl Purpose {
@@ -46,6 +52,9 @@ impl Purpose {
             Purpose::Invitation => b"wattle invitation v1\0",
             Purpose::Access => b"wattle access v1\0",
             Purpose::Person => b"wattle person v1\0",
+            Purpose::Delegation => b"wattle delegation v1\0",
+            Purpose::Renewal => b"wattle renewal v1\0",
+            Purpose::Succession => b"wattle succession v1\0",
         }
     }
 

@@ -51,7 +51,7 @@ crate::id::serde_as_text!(Group);
 /// Names a durable message: no two have the same, whatever restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId {
-    /// The node that took it from its publisher.
+    /// The node that took it from its publisher, as it was called first.
     pub publisher: NodeId,
     /// Grows with each message of that node.
     pub sequence: u64,
@@ -68,6 +68,9 @@ impl fmt::Display for MessageId {
 pub struct Delivery {
     /// The node that holds them until they are acknowledged.
     pub publisher: NodeId,
+    /// What it was called first, if it has had another key: by that the receiver remembers what it
+    /// has handled.
+    pub first: Option<NodeId>,
     /// For whom they are.
     pub group: Group,
     /// Everything of this publisher and for this group below this sequence is settled, and never
@@ -82,6 +85,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The name by which the publisher is remembered.
+    pub fn remembered_as(&self) -> NodeId {
+        self.first.unwrap_or(self.publisher)
+    }
+
     /// Signs it with the publisher's key, for the node `to` alone: whoever passes it on can
     /// neither change it nor give it to another.
     pub fn sign(&mut self, key: &SigningKey, to: NodeId) -> Result<(), WireError> {
@@ -97,10 +105,10 @@ impl Delivery {
 
     /// What is signed: everything, with the digest of each body in its place.
     fn statement(&self, to: NodeId) -> Result<Vec<u8>, WireError> {
-        let Self { publisher, group, floor, subject, messages, proof: _ } = self;
+        let Self { publisher, first, group, floor, subject, messages, proof: _ } = self;
         let one = |(sequence, body): &(u64, Vec<u8>)| (*sequence, Digest::of(body));
         let messages: Vec<(u64, Digest)> = messages.iter().map(one).collect();
-        wire::encode(&(to, publisher, group, floor, subject, messages))
+        wire::encode(&(to, publisher, first, group, floor, subject, messages))
     }
 }
 
@@ -171,6 +179,7 @@ mod tests {
     fn delivery(publisher: NodeId) -> Delivery {
         Delivery {
             publisher,
+            first: None,
             group: "shop/ledger".parse().unwrap(),
             floor: 3,
             subject: "orders.placed".parse().unwrap(),
@@ -189,6 +198,7 @@ mod tests {
         assert!(signed.is_signed_for(to) && !signed.is_signed_for(signed.publisher));
         for change in [
             |delivery: &mut Delivery| delivery.publisher = NodeId::from_bytes([8; 32]),
+            |delivery: &mut Delivery| delivery.first = Some(NodeId::from_bytes([8; 32])),
             |delivery: &mut Delivery| delivery.group = "shop/other".parse().unwrap(),
             |delivery: &mut Delivery| delivery.floor += 1,
             |delivery: &mut Delivery| delivery.subject = "orders.sent".parse().unwrap(),
@@ -236,7 +246,7 @@ mod tests {
         assert_eq!(hex::encode(&bytes), "020100026e6f00");
         assert_eq!(wire::decode::<Receipt>(&bytes).unwrap(), receipt);
     }
-    const GOLDEN: &str = "07070707070707070707070707070707070707070707070707070707070707070b\
+    const GOLDEN: &str = "0707070707070707070707070707070707070707070707070707070707070707000b\
         73686f702f6c6564676572030d6f72646572732e706c6163656401fb2c01036f6e6500";
 
     #[test]

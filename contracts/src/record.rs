@@ -12,6 +12,7 @@ mod publisher;
 mod revocation;
 mod secret;
 mod stamp;
+mod succeeded;
 mod summary;
 
 pub use ancestry::Ancestry;
@@ -28,12 +29,14 @@ pub use publisher::{Publisher, PublisherRule, SignedComponent};
 pub use revocation::{Print, Revocation, Revoked};
 pub use secret::{SealedKey, Secret};
 pub use stamp::Stamp;
+pub use succeeded::Succeeded;
 pub use summary::{CellMember, Declaration, Summary};
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, NodeId};
 use crate::key::{Purpose, Signature, SigningKey};
+use crate::trust::{Delegation, Paper};
 use crate::wire::{self, WireError};
 
 /// A hybrid logical clock reading (Kulkarni et al., "Logical Physical Clocks", 2014): close to
@@ -97,6 +100,12 @@ pub enum RecordBody {
     Charter(Charter),
     /// This key is worth nothing any more.
     Revocation(Revocation),
+    /// This node may renew papers.
+    Renewer(Box<Delegation>),
+    /// This is the node's paper now.
+    Renewed(Box<Paper>),
+    /// The node has this key now.
+    Succession(Box<Succeeded>),
 }
 
 /// A signed, versioned statement about one key.
@@ -223,6 +232,19 @@ impl Record {
             (RecordKey::Admin(_), RecordBody::Admin(admin)) => admin.check(),
             (RecordKey::Operator(_), RecordBody::Operator(operator)) => operator.check(),
             (RecordKey::Charter, RecordBody::Charter(_)) => Ok(()),
+            (RecordKey::Renewer(node), RecordBody::Renewer(delegation))
+                if delegation.body.renewer == *node =>
+            {
+                Ok(())
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) if paper.node() == *node => {
+                Ok(())
+            }
+            (RecordKey::Succession(node), RecordBody::Succession(succeeded))
+                if succeeded.is_of(*node, self.version.writer) =>
+            {
+                succeeded.check()
+            }
             (RecordKey::Revocation(_), RecordBody::Revocation(revocation)) => revocation.check(),
             (key, RecordBody::Tombstone) if key.is_for_good() => {
                 Err("it is for good, and can't be deleted".into())
@@ -261,7 +283,8 @@ impl Record {
 
     /// Whether it is what nodes say of nodes, and nobody's edit: what of it loses is not kept.
     pub fn is_hearsay(&self) -> bool {
-        matches!(self.body, RecordBody::Cell(_) | RecordBody::Admitted(_))
+        use RecordBody::{Admitted, Cell, Renewed};
+        matches!(self.body, Cell(_) | Admitted(_) | Renewed(_))
     }
 
     /// Whether it only says that its key is gone.

@@ -23,6 +23,7 @@ pub mod placement;
 pub mod publishers;
 pub mod records;
 pub mod redial;
+pub mod renewal;
 pub mod rights;
 pub mod routes;
 pub mod routing;

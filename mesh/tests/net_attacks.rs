@@ -223,7 +223,7 @@ async fn who_comes_by_an_invitation_is_written_down_and_is_what_that_says() {
     // One who has the token and another key comes too late.
     is_refused(9, &one, &hello(world.mesh(), invited(9)), "used up").await;
     // Nor does it help to have it written down by a member.
-    let forged = Admitted { came: invited(8), renewed: None };
+    let forged = Admitted { came: invited(8) };
     let body = RecordBody::Admitted(Box::new(forged));
     let refused = one.put_record(RecordKey::Admitted(Raw::id(8)), body).await.unwrap_err();
     assert!(refused.to_string().contains("used up"), "{refused}");
@@ -252,9 +252,9 @@ async fn a_paper_that_runs_out_ends_the_connection_and_a_new_one_in_time_keeps_i
         until_standing(&one, mesh.node_id(), Standing::Alive).await;
     }
     let new = paper(&world.authority, three.node_id(), now(), None);
-    let renewed = Admitted { came: new.clone(), renewed: None };
-    let key = RecordKey::Admitted(three.node_id());
-    one.put_record(key, RecordBody::Admitted(Box::new(renewed))).await.unwrap();
+    let (key, body) =
+        (RecordKey::Renewed(three.node_id()), RecordBody::Renewed(new.clone().into()));
+    one.put_record(key, body).await.unwrap();
     let mut own = three.watch_paper();
     let came = tokio::time::timeout(PATIENCE, own.wait_for(|paper| *paper == new)).await;
     assert!(came.is_ok(), "the new paper did not come");

@@ -61,6 +61,7 @@ async fn after_the_stop_no_handler_begins_and_the_rest_is_handled_once_after_a_r
 fn delivery(publisher: NodeId, sequence: u64) -> Delivery {
     Delivery {
         publisher,
+        first: None,
         group: COMPONENT.parse().unwrap(),
         floor: 0,
         subject: "a".parse().unwrap(),

@@ -25,6 +25,7 @@ mod publish;
 mod publishers;
 mod revoke;
 mod rm;
+mod rotate_key;
 mod secret;
 mod sign;
 mod signing;
@@ -70,6 +71,8 @@ enum Verb {
     Token(token::Token),
     /// Shows this node's id, which is made now if there is none.
     Id(keys::Id),
+    /// Gives a node that is stopped a new key, with all that it keeps.
+    RotateKey(rotate_key::RotateKey),
     /// Makes publishers' keys.
     #[command(subcommand)]
     Key(keys::KeyVerb),
@@ -154,6 +157,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Verb::Operator(verb) => done(verb.run().await),
             Verb::Token(verb) => done(verb.run()),
             Verb::Id(verb) => done(verb.run()),
+            Verb::RotateKey(verb) => done(verb.run()),
             Verb::Key(verb) => done(verb.run()),
             Verb::Publisher(verb) => done(verb.run().await),
             Verb::Sign(verb) => done(verb.run()),

@@ -72,7 +72,59 @@ impl Home {
 
     /// The node's key, made now if there is none.
     pub(crate) fn node_key(&self) -> Result<SigningKey> {
-        key_or_new(&self.root.join("node.key"))
+        if self.root.join(NEXT_NODE_KEY).exists() {
+            bail!(
+                "a change of the key in {} was begun and not finished: wattle rotate-key",
+                self.root.display()
+            );
+        }
+        key_or_new(&self.root.join(NODE_KEY))
+    }
+
+    /// The node's key, also in the middle of a change.
+    pub(crate) fn known_node_key(&self) -> Result<SigningKey> {
+        read_key(&self.root.join(NODE_KEY))
+    }
+
+    /// The key that the node is to have, made now if there is none.
+    pub(crate) fn next_node_key(&self) -> Result<SigningKey> {
+        key_or_new(&self.root.join(NEXT_NODE_KEY))
+    }
+
+    /// Puts the next key in the place of the node's key.
+    pub(crate) fn take_next_node_key(&self) -> Result<()> {
+        let (from, to) = (self.root.join(NEXT_NODE_KEY), self.root.join(NODE_KEY));
+        fs::rename(&from, &to).and_then(|()| File::open(&self.root)?.sync_all()).with_context(
+            || format!("can't put {} in the place of {}", from.display(), to.display()),
+        )
+    }
+
+    /// Keeps what only the key can open or check that the node had so far, in a folder of its own.
+    pub(crate) fn put_former_aside(&self, former: NodeId) -> Result<()> {
+        let folder = self.root.join(FORMER).join(former.to_string());
+        make_private_folder(&folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let key = fs::read(self.root.join(NODE_KEY))?;
+        replace_file(&folder.join(NODE_KEY), &key)?;
+        let (from, to) = (Self::audit_of(&self.root), Self::audit_of(&folder));
+        match from.exists() && !to.exists() {
+            true => fs::rename(&from, &to)
+                .with_context(|| format!("can't move {} to {}", from.display(), to.display())),
+            false => Ok(()),
+        }
+    }
+
+    /// The keys that the node had before.
+    pub(crate) fn former_node_keys(&self) -> Result<Vec<SigningKey>> {
+        let folder = self.root.join(FORMER);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("can't read {}", folder.display()));
+            }
+        };
+        entries.map(|entry| read_key(&entry?.path().join(NODE_KEY))).collect()
     }
 
     /// The node's paper, if one was kept.
@@ -128,6 +180,12 @@ impl Home {
         self.root.join("api.sock")
     }
 }
+
+/// The file in a data folder with the node's key, the one that it is to have, and the folder with
+/// what it had before.
+const NODE_KEY: &str = "node.key";
+const NEXT_NODE_KEY: &str = "node.key.next";
+const FORMER: &str = "former";
 
 /// The file in a data folder with the key of an operator.
 pub(crate) const OPERATOR_KEY: &str = "operator.key";

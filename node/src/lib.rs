@@ -12,5 +12,6 @@ mod daemon;
 mod demo;
 mod home;
 mod providers;
+mod rotation;
 mod state;
 mod threads;

@@ -13,6 +13,10 @@ use wattle_sim::lattice::Plan;
 use wattle_sim::lattice::fabric::Quality;
 use wattle_sim::{Fidelity, GossipBy, Lattice, Settings};
 
+/// The one of a node's binary, and so of `wattle sim`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     bench("chitchat, pipes", 100, 60, GossipBy::Chitchat, Fidelity::Pipes, 5.0);
     bench("stand-in, pipes", 100, 60, GossipBy::StandIn, Fidelity::Pipes, 0.0);

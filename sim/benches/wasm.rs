@@ -30,6 +30,10 @@ every = "10s"
 bytes = "10MB/s"
 "#;
 
+/// The one of a node's binary, and so of `wattle sim`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop/app.toml");
     let text = std::fs::read_to_string(&manifest).unwrap().replace("replicas = 1", "replicas = 5");

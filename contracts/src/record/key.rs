@@ -34,6 +34,12 @@ pub enum RecordKey {
     Charter,
     /// That a key is worth nothing any more.
     Revocation(Revoked),
+    /// That a node may renew papers.
+    Renewer(NodeId),
+    /// The paper that a node was given in the place of the one with which it came.
+    Renewed(NodeId),
+    /// That a node goes on with a new key; about the old one.
+    Succession(NodeId),
 }
 
 impl RecordKey {
@@ -46,6 +52,9 @@ impl RecordKey {
                 | Self::Admin(_)
                 | Self::Charter
                 | Self::Revocation(_)
+                | Self::Renewer(_)
+                | Self::Renewed(_)
+                | Self::Succession(_)
         )
     }
 }
@@ -64,6 +73,9 @@ impl fmt::Display for RecordKey {
             RecordKey::Admin(key) => write!(f, "admin/{key}"),
             RecordKey::Charter => f.write_str("charter/operators"),
             RecordKey::Revocation(revoked) => write!(f, "revocation/{revoked}"),
+            RecordKey::Renewer(node) => write!(f, "renewer/{node}"),
+            RecordKey::Renewed(node) => write!(f, "renewed/{node}"),
+            RecordKey::Succession(node) => write!(f, "succession/{node}"),
         }
     }
 }
@@ -94,9 +106,12 @@ impl FromStr for RecordKey {
             Some(("admin", key)) => key.parse().map(Self::Admin),
             Some(("charter", "operators")) => Ok(Self::Charter),
             Some(("revocation", revoked)) => revoked.parse().map(Self::Revocation),
+            Some(("renewer", node)) => node.parse().map(Self::Renewer),
+            Some(("renewed", node)) => node.parse().map(Self::Renewed),
+            Some(("succession", node)) => node.parse().map(Self::Succession),
             _ => {
                 let kinds = "app/, link/, config/, secret/, publisher/, cell/, admitted/, operator/, \
-                     admin/ or revocation/";
+                     admin/, revocation/, renewer/, renewed/ or succession/";
                 return Err(error(format!("a key starts with {kinds}")));
             }
         };
@@ -120,6 +135,9 @@ mod tests {
             RecordKey::Operator(OperatorKey::from_bytes([1; 32])),
             RecordKey::Admin(OperatorKey::from_bytes([1; 32])),
             RecordKey::Charter,
+            RecordKey::Renewer(NodeId::from_bytes([1; 32])),
+            RecordKey::Renewed(NodeId::from_bytes([1; 32])),
+            RecordKey::Succession(NodeId::from_bytes([1; 32])),
             RecordKey::Revocation(Revoked::Operator(OperatorKey::from_bytes([1; 32]))),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));

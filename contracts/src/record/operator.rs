@@ -11,20 +11,15 @@ use crate::trust::{Invitation, Paper};
 /// A node belongs to the mesh. It proves itself: whoever lets the node in may write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
-    /// The paper with which it came. Its invitation stays used.
+    /// The paper with which it came. Its invitation stays used. What it was given since is a record
+    /// of its own.
     pub came: Paper,
-    /// The paper that it was given since, in the place of that one.
-    pub renewed: Option<Paper>,
 }
 
 impl Admitted {
-    /// The paper that counts.
-    pub fn paper(&self) -> &Paper {
-        self.renewed.as_ref().unwrap_or(&self.came)
-    }
-
     pub(super) fn is_of(&self, node: NodeId) -> bool {
-        self.came.body.node == node && self.paper().body.node == node
+        let came = &self.came;
+        came.node() == node && came.renewal.is_none() && came.successions.is_empty()
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::id::{Digest, IdError, InviteKey, NodeId, OperatorKey, PublisherKey};
+use crate::trust::{Paper, PaperError};
 use crate::wire::WireError;
 
 /// Who or what is revoked.
@@ -23,6 +24,8 @@ pub enum Revoked {
     Operator(OperatorKey),
     /// An admin; only the authority revokes one.
     Admin(OperatorKey),
+    /// The right of a node to renew papers; the node stays.
+    Renewer(NodeId),
 }
 
 impl fmt::Display for Revoked {
@@ -33,6 +36,7 @@ impl fmt::Display for Revoked {
             Revoked::Publisher(key) => key.fmt(f),
             Revoked::Operator(key) => key.fmt(f),
             Revoked::Admin(key) => write!(f, "admin/{key}"),
+            Revoked::Renewer(node) => write!(f, "renewer/{node}"),
         }
     }
 }
@@ -45,6 +49,9 @@ impl FromStr for Revoked {
         if let Some(key) = text.strip_prefix("admin/") {
             return key.parse().map(Self::Admin);
         }
+        if let Some(node) = text.strip_prefix("renewer/") {
+            return node.parse().map(Self::Renewer);
+        }
         match text.split_once(':') {
             Some(("invite", _)) => text.parse().map(Self::Invitation),
             Some(("publisher", _)) => text.parse().map(Self::Publisher),
@@ -54,7 +61,8 @@ impl FromStr for Revoked {
     }
 }
 
-/// The first half of a SHA-256: names one record, or one member, in a list of those that stay.
+/// The first half of a SHA-256: names one record, one member or one renewal in a list of those that
+/// stay.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Print(pub [u8; 16]);
 
@@ -67,6 +75,11 @@ impl Print {
     /// That of a member: a node's or an operator's public key.
     pub fn of_member(key: &[u8; 32]) -> Self {
         Self::of(&Digest::of(key))
+    }
+
+    /// That of the renewal of a paper, if it was renewed.
+    pub fn of_renewal(paper: &Paper) -> Result<Option<Self>, PaperError> {
+        Ok(paper.renewed_bytes()?.map(|bytes| Self::of(&Digest::of(&bytes))))
     }
 
     fn of(digest: &Digest) -> Self {
@@ -88,7 +101,8 @@ impl fmt::Debug for Print {
 pub struct Revocation {
     /// Why, for people.
     pub reason: String,
-    /// What stays: records that a node or an operator wrote; members that came by an invitation.
+    /// What stays: records that a node or an operator wrote; members that came by an invitation;
+    /// papers that a renewer renewed.
     pub kept: BTreeSet<Print>,
 }
 
@@ -116,6 +130,7 @@ mod tests {
             Revoked::Publisher(PublisherKey::from_bytes([3; 32])),
             Revoked::Operator(OperatorKey::from_bytes([4; 32])),
             Revoked::Admin(OperatorKey::from_bytes([5; 32])),
+            Revoked::Renewer(NodeId::from_bytes([6; 32])),
         ] {
             assert_eq!(revoked.to_string().parse(), Ok(revoked));
         }

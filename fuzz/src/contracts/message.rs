@@ -58,6 +58,7 @@ fn is_received(receipt: &Receipt) {
 fn delivery() -> Delivery {
     let mut delivery = Delivery {
         publisher: super::node(),
+        first: Some(NodeId::from_bytes([6; 32])),
         group: "shop/ledger".parse().unwrap(),
         floor: 3,
         subject: "orders.placed".parse().unwrap(),

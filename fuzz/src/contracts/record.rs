@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wattle_contracts::id::{Digest, InviteKey, NodeId, OperatorKey};
+use wattle_contracts::id::{Digest, InviteKey, MeshId, NodeId, OperatorKey};
 use wattle_contracts::record::{
     Admin, Admitted, App, CellMember, Charter, ComponentSpec, Config, Declaration, Grant, Hlc,
     HttpRoute, ImportSpec, Labels, LimitSpec, Link, LinkOptions, LinkSpec, Operator, Print,
     ProviderKind, ProviderSpec, Publisher, Record, RecordBody, RecordKey, Revocation, Revoked,
-    SealedKey, Secret, SubscriptionSpec, Summary,
+    SealedKey, Secret, SubscriptionSpec, Succeeded, Summary,
 };
-use wattle_contracts::trust::Invitation;
+use wattle_contracts::trust::{Delegation, DelegationBody, Invitation, Succession, UnixMillis};
 use wattle_contracts::wire;
 
 use super::written::same_and_no_longer;
@@ -144,6 +144,19 @@ fn bodies() -> Vec<(RecordKey, RecordBody)> {
             serves: [("shop/basket".parse().unwrap(), Declaration::default())].into(),
         }],
     };
+    let mesh = MeshId::from_bytes(authority().public());
+    let delegation = DelegationBody {
+        mesh,
+        renewer: node(),
+        papers: Duration::from_secs(3600),
+        issued: UnixMillis(AT.millis),
+        expires: UnixMillis(AT.millis + 86_400_000),
+    };
+    let delegation = Delegation::sign(&authority(), delegation).unwrap();
+    let stays = BTreeSet::from([Print([9; 16])]);
+    let (old, new, at) = (member(), super::invited(), UnixMillis(AT.millis));
+    let succession = Succession::sign(mesh, &old, &new, at, &stays).unwrap();
+    let succeeded = Succeeded { succession, kept: stays };
     let name = "ada".to_string();
     let apps = ["shop".parse().unwrap()].into();
     let kept = BTreeSet::from([Print([7; 16])]);
@@ -173,10 +186,10 @@ fn bodies() -> Vec<(RecordKey, RecordBody)> {
             RecordBody::Secret(Box::new(Secret { sealed: vec![3; 20], keys })),
         ),
         (RecordKey::Publisher(publisher()), RecordBody::Publisher(Box::new(publishes))),
-        (
-            RecordKey::Admitted(node()),
-            RecordBody::Admitted(Box::new(Admitted { came, renewed: Some(renewed) })),
-        ),
+        (RecordKey::Admitted(node()), RecordBody::Admitted(Box::new(Admitted { came }))),
+        (RecordKey::Renewed(node()), RecordBody::Renewed(Box::new(renewed))),
+        (RecordKey::Renewer(node()), RecordBody::Renewer(Box::new(delegation))),
+        (RecordKey::Succession(node()), RecordBody::Succession(Box::new(succeeded))),
         (
             RecordKey::Operator(operator),
             RecordBody::Operator(Operator {

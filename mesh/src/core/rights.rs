@@ -16,12 +16,15 @@
 //! to that later.
 
 mod error;
+mod papers;
 mod role;
+mod succession;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Outcast, Unentitled};
 pub use role::Role;
+use succession::Followed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use wattle_contracts::id::{AppName, InviteKey, MeshId, NodeId, OperatorKey};
 use wattle_contracts::record::{
     Admitted, Operator, Print, Record, RecordBody, RecordKey, Revoked, Version,
 };
-use wattle_contracts::trust::{Invited, Paper, UnixMillis};
+use wattle_contracts::trust::{Delegation, Invited, Paper, UnixMillis};
 
 /// The rights in one mesh, as the records that one node holds give them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,14 @@ pub struct Rights {
     admitted: BTreeMap<NodeId, Arc<Admitted>>,
     /// The nodes that came by each invitation, in the order in which that was written down.
     came_by: BTreeMap<InviteKey, BTreeSet<(Version, NodeId)>>,
+    /// The nodes that may renew papers.
+    renewers: BTreeMap<NodeId, Arc<Delegation>>,
+    /// The papers that nodes were given in the place of those with which they came.
+    renewed: BTreeMap<NodeId, Arc<Paper>>,
+    /// The nodes that go on with another key, by their old ones.
+    followed: BTreeMap<NodeId, Followed>,
+    /// The old key of each that goes on so.
+    follows: BTreeMap<NodeId, NodeId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +76,10 @@ impl Rights {
             revoked: BTreeMap::new(),
             admitted: BTreeMap::new(),
             came_by: BTreeMap::new(),
+            renewers: BTreeMap::new(),
+            renewed: BTreeMap::new(),
+            followed: BTreeMap::new(),
+            follows: BTreeMap::new(),
         }
     }
 
@@ -96,15 +111,16 @@ impl Rights {
             RecordKey::Charter | RecordKey::Admin(_) => 0,
             RecordKey::Revocation(Revoked::Admin(_)) => 1,
             RecordKey::Revocation(_) => 2,
-            RecordKey::Operator(_) => 3,
-            RecordKey::Admitted(_) => 4,
+            RecordKey::Succession(_) => 3,
+            RecordKey::Operator(_) => 4,
+            RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 5,
             _ => u8::MAX,
         }
     }
 
     /// Whether a record of this key may change the right of others to theirs.
     pub fn govern(key: &RecordKey) -> bool {
-        Self::rank(key) < 4
+        Self::rank(key) < 5
     }
 
     /// Takes note of what a record says that was checked.
@@ -134,6 +150,15 @@ impl Rights {
                 }
                 self.admitted.insert(*node, Arc::new((**admitted).clone()));
             }
+            (RecordKey::Succession(former), RecordBody::Succession(succeeded)) => {
+                self.follow(*former, succeeded, record.version);
+            }
+            (RecordKey::Renewer(node), RecordBody::Renewer(delegation)) => {
+                self.renewers.insert(*node, Arc::new((**delegation).clone()));
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
+                self.renewed.insert(*node, Arc::new((**paper).clone()));
+            }
             _ => {}
         }
     }
@@ -142,9 +167,17 @@ impl Rights {
     pub fn prove(&self, record: &Record) -> Result<(), Unentitled> {
         match (&record.key, &record.body) {
             (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
-                admitted.came.prove(self.mesh, *node)?;
-                admitted.renewed.iter().try_for_each(|paper| paper.prove(self.mesh, *node))?;
-                Ok(())
+                Ok(admitted.came.prove(self.mesh, *node)?)
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
+                paper.prove(self.mesh, *node)?;
+                papers::check_date(paper, record.version)
+            }
+            (RecordKey::Succession(_), RecordBody::Succession(succeeded)) => {
+                Ok(succeeded.succession.verify(self.mesh)?)
+            }
+            (RecordKey::Renewer(_), RecordBody::Renewer(delegation)) => {
+                Ok(delegation.verify(self.mesh)?)
             }
             (RecordKey::Operator(_), RecordBody::Operator(operator)) => {
                 let invitation = operator.invitation.as_ref();
@@ -162,7 +195,9 @@ impl Rights {
         }
         self.check_standing(record)?;
         match (&record.key, &record.body) {
-            (RecordKey::Charter | RecordKey::Admin(_), _) => Err(Unentitled::OnlyAuthority),
+            (RecordKey::Charter | RecordKey::Admin(_) | RecordKey::Renewer(_), _) => {
+                Err(Unentitled::OnlyAuthority)
+            }
             (RecordKey::Revocation(Revoked::Admin(_)), _) => Err(Unentitled::OnlyAuthority),
             (RecordKey::Revocation(_), _) => self.check_admin(writer),
             (RecordKey::Operator(key), RecordBody::Operator(operator)) => {
@@ -173,6 +208,12 @@ impl Rights {
             }
             (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {
                 self.check_came(*node, admitted, record.version)
+            }
+            (RecordKey::Renewed(node), RecordBody::Renewed(paper)) => {
+                self.check_renewed(*node, paper)
+            }
+            (RecordKey::Succession(former), RecordBody::Succession(succeeded)) => {
+                self.check_succession(*former, &succeeded.succession, record.version)
             }
             (RecordKey::Cell(_), _) => Ok(()),
             (RecordKey::App(app), _) => self.check_declares(record, Some(app)),
@@ -194,9 +235,20 @@ impl Rights {
             (false, Some(_)) => Revoked::Operator(operator),
             (false, None) => Revoked::Node(writer),
         };
-        let Some(kept) = self.revoked.get(&revoked) else { return Ok(()) };
-        let stays = Print::of_record(record).is_ok_and(|print| kept.contains(&print));
-        if stays { Ok(()) } else { Err(Unentitled::Revoked(revoked)) }
+        let stays = |kept: &BTreeSet<Print>| {
+            Print::of_record(record).is_ok_and(|print| kept.contains(&print))
+        };
+        // As with revocations: of an admin's or an operator's key nobody says this.
+        if let Revoked::Node(_) = revoked
+            && let Some(followed) = self.followed.get(&writer)
+            && !stays(&followed.kept)
+        {
+            return Err(Unentitled::Followed(writer));
+        }
+        match self.revoked.get(&revoked) {
+            Some(kept) if !stays(kept) => Err(Unentitled::Revoked(revoked)),
+            _ => Ok(()),
+        }
     }
 
     fn check_admin(&self, writer: NodeId) -> Result<(), Unentitled> {
@@ -297,9 +349,15 @@ impl Rights {
         now: UnixMillis,
         others: usize,
     ) -> Result<(), Outcast> {
+        if let Some(by) = self.followed.get(&node) {
+            return Err(Outcast::Followed(by.successor));
+        }
         if self.is_revoked(node) {
             return Err(Outcast::Revoked);
         }
+        self.check_successions(paper)?;
+        // It came under its first name.
+        let node = paper.body.node;
         let Some(invitation) = &paper.invitation else { return Ok(()) };
         let body = &invitation.body;
         if let Some(kept) = self.revoked.get(&Revoked::Invitation(body.key))
@@ -319,17 +377,19 @@ impl Rights {
         }
     }
 
-    /// Whether this node was revoked.
+    /// Whether this node's key is worth nothing any more: it was revoked, or the node has another
+    /// one now.
     pub fn is_revoked(&self, node: NodeId) -> bool {
-        self.revoked.contains_key(&Revoked::Node(node))
+        self.revoked.contains_key(&Revoked::Node(node)) || self.followed.contains_key(&node)
     }
 
-    /// The nodes that were revoked.
+    /// The nodes whose keys are worth nothing any more.
     pub fn revoked_nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.revoked.keys().filter_map(|revoked| match revoked {
+        let revoked = self.revoked.keys().filter_map(|revoked| match revoked {
             Revoked::Node(node) => Some(*node),
             _ => None,
-        })
+        });
+        revoked.chain(self.followed.keys().copied())
     }
 
     /// Whether this was revoked.

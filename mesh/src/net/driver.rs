@@ -8,6 +8,7 @@ mod dialling;
 mod events;
 mod introducing;
 mod probing;
+mod renewing;
 mod start;
 mod stop;
 
@@ -47,6 +48,7 @@ use connections::{Connections, StreamEnd};
 use dialling::Dialling;
 use introducing::Introducing;
 use probing::Probing;
+use renewing::Renewing;
 pub(super) use start::start;
 
 /// Nodes that are told to a peer at once.
@@ -96,6 +98,7 @@ pub(super) struct Driver {
     abroad: Abroad,
     roster: Arc<Roster>,
     belonging: Belonging,
+    renewing: Renewing,
 }
 
 /// What wakes the driver besides the swarm.
@@ -152,7 +155,8 @@ impl Driver {
             self.swarm.close_connection(connection);
         }
         self.prefer_settled(now);
-        self.tend_roster(now);
+        self.tend_roster();
+        self.tend_papers(now);
         self.tend_cells(now);
         self.dial_due(now);
         self.tell_peers(now);

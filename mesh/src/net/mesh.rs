@@ -263,6 +263,21 @@ impl Mesh {
         self.inner.roster.rights()
     }
 
+    /// The node as it is called now, if it has another key since it was called so.
+    pub fn present(&self, node: NodeId) -> NodeId {
+        self.inner.roster.rights().present(node)
+    }
+
+    /// The node as it was called first, before it had other keys.
+    pub fn first(&self, node: NodeId) -> NodeId {
+        self.inner.roster.first(node)
+    }
+
+    /// The paper of a node that counts, as far as this node knows it.
+    pub fn paper(&self, node: NodeId) -> Option<Paper> {
+        self.inner.roster.paper(node)
+    }
+
     /// This node's own paper, as it is renewed.
     pub fn watch_paper(&self) -> watch::Receiver<Paper> {
         self.inner.roster.watch_own()

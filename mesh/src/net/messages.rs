@@ -182,7 +182,7 @@ impl Messenger {
             tokio::spawn(write).await.unwrap_or_else(stopped).map_err(PublishError::Disk)?;
         }
         one_more(&self.inner.counters.published);
-        Ok(MessageId { publisher: self.me(), sequence })
+        Ok(MessageId { publisher: self.inner.mesh.first(self.me()), sequence })
     }
 
     /// What waits for whom.

@@ -44,6 +44,8 @@ counters! {
     refused_by_peers,
     /// Connections closed because the peer does not belong any more: revoked, or its paper ran out.
     cut_off,
+    /// Papers that this node renewed.
+    papers_renewed,
     /// Connections from an address that had made too many, closed before anything was read.
     turned_away,
     /// Records dropped because their writer turned out not to be entitled to them.

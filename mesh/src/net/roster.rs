@@ -70,20 +70,18 @@ impl Roster {
         self.rights.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes over what the records say now. A newer paper of this node is its paper from now on.
+    /// Takes over what the records say now. The paper of this node that counts by them is its paper
+    /// from now on.
     pub(super) fn publish(&self, rights: Arc<Rights>) {
-        let given = rights.admitted(self.me).map(|admitted| admitted.paper().clone());
+        let mine = |own: &Paper| rights.paper(self.me, Some(own)).filter(|paper| paper != own);
+        self.own.send_if_modified(|own| {
+            let other = mine(own);
+            let is_other = other.is_some();
+            *own = other.unwrap_or_else(|| own.clone());
+            is_other
+        });
         *self.rights.write().unwrap_or_else(PoisonError::into_inner) = rights;
         self.news.store(true, Ordering::Relaxed);
-        if let Some(paper) = given {
-            self.own.send_if_modified(|own| {
-                let is_newer = paper.body.issued > own.body.issued;
-                if is_newer {
-                    *own = paper;
-                }
-                is_newer
-            });
-        }
     }
 
     /// Whether the rights may have changed since this was last asked.
@@ -101,7 +99,7 @@ impl Roster {
         let rights = self.rights();
         let mut shown = self.shown();
         let mut others = others(&rights, &shown, node, paper);
-        if by(&self.own()) == by(paper) && rights.admitted(self.me).is_none() {
+        if by(&self.own()) == by(paper) && rights.admitted(rights.first(self.me)).is_none() {
             others += 1;
         }
         rights.belongs(node, paper, now, others)?;
@@ -121,9 +119,16 @@ impl Roster {
 
     /// The paper that counts of `node`, which shows this one.
     pub(super) fn newest(&self, node: NodeId, shown: &Paper) -> Paper {
-        let given = self.rights().admitted(node).map(|admitted| admitted.paper().clone());
-        let newer = given.filter(|given| given.body.issued > shown.body.issued);
-        newer.unwrap_or_else(|| shown.clone())
+        self.rights().paper(node, Some(shown)).unwrap_or_else(|| shown.clone())
+    }
+
+    /// The paper that counts of `node`, as far as this node knows.
+    pub(super) fn paper(&self, node: NodeId) -> Option<Paper> {
+        if node == self.me {
+            return Some(self.own());
+        }
+        let shown = self.shown().get(&node).map(|(paper, _)| paper.clone());
+        self.rights().paper(node, shown.as_ref())
     }
 
     /// Whether a peer still belongs.
@@ -135,33 +140,54 @@ impl Roster {
         } else if rights.is_revoked(node) {
             return Err(Outcast::Revoked.into());
         }
-        let written = rights.admitted(node).map(|admitted| admitted.paper().clone());
-        let newest = shown.into_iter().chain(written).max_by_key(|paper| paper.body.issued);
-        newest.map_or(Ok(()), |paper| Ok(paper.check_time(now)?))
+        let counts = rights.paper(node, shown.as_ref());
+        counts.map_or(Ok(()), |paper| Ok(paper.check_time(now)?))
     }
 
     /// How `node` came, where that is to be written down.
     pub(super) fn unwritten(&self, node: NodeId) -> Option<Admitted> {
         let (paper, _) = self.shown().get(&node).cloned()?;
-        let invitation = by(&paper)?;
         let rights = self.rights();
-        let known = rights.admitted(node).map(|admitted| &admitted.came);
-        let is_known = known.is_some_and(|came| {
-            by(came) == Some(invitation) || came.body.issued >= paper.body.issued
-        });
-        (!is_known).then_some(Admitted { came: paper, renewed: None })
+        let known = rights.admitted(paper.body.node).map(|admitted| &admitted.came);
+        let is_known = match (by(&paper), known) {
+            (Some(invitation), Some(came)) => {
+                by(came) == Some(invitation) || came.body.issued >= paper.body.issued
+            }
+            // That it came by an invitation stays written down, whatever the authority gave it since.
+            (None, Some(_)) => true,
+            // One without end needs nobody to renew it.
+            (None, None) => paper.body.expires.is_none(),
+            (Some(_), None) => false,
+        };
+        (!is_known).then(|| Admitted { came: paper.unrenewed().unsucceeded() })
     }
 
     /// What `node` is, whatever it says.
     pub(super) fn labels(&self, node: NodeId) -> Option<Labels> {
         let rights = self.rights();
-        let written = rights.admitted(node).and_then(|admitted| bound(&admitted.came));
+        let written =
+            rights.admitted(rights.first(node)).and_then(|admitted| bound(&admitted.came));
         written.or_else(|| self.shown().get(&node).and_then(|(paper, _)| bound(paper)))
     }
 
     /// The same, of this node.
     pub(super) fn own_labels(&self) -> Option<Labels> {
         self.labels(self.me).or_else(|| bound(&self.own()))
+    }
+
+    /// What `node` was called first: by the records, or by the paper that it shows.
+    pub(super) fn first(&self, node: NodeId) -> NodeId {
+        let rights = self.rights();
+        let known = rights.first(node);
+        if known != node {
+            return known;
+        }
+        let shown = match node == self.me {
+            true => Some(self.own()),
+            false => self.shown().get(&node).map(|(paper, _)| paper.clone()),
+        };
+        let succeeded = shown.filter(|paper| !paper.successions.is_empty());
+        succeeded.map_or(node, |paper| rights.first(paper.body.node))
     }
 
     pub(super) fn is_revoked(&self, node: NodeId) -> bool {
@@ -189,7 +215,7 @@ fn others(
     paper: &Paper,
 ) -> usize {
     let same = shown.iter().filter(|(other, (theirs, _))| {
-        **other != node && by(theirs) == by(paper) && rights.admitted(**other).is_none()
+        **other != node && by(theirs) == by(paper) && rights.admitted(theirs.body.node).is_none()
     });
     same.count()
 }

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wattle_contracts::id::MeshId;
+use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::wire::{self, WireError};
 
 /// The header by which a client says that it signs what it asks for itself.
@@ -66,6 +66,8 @@ pub(crate) struct OperatorsReply {
     /// Whether only operators declare.
     pub(crate) only_operators: bool,
     pub(crate) operators: Vec<OperatorInfo>,
+    /// The nodes that may renew papers.
+    pub(crate) renewers: Vec<RenewerInfo>,
     /// What was revoked, and why.
     pub(crate) revoked: Vec<RevokedInfo>,
 }
@@ -79,6 +81,17 @@ pub(crate) struct OperatorInfo {
     pub(crate) role: String,
     /// Of which apps; every one for an admin, none for a viewer.
     pub(crate) apps: Vec<String>,
+    pub(crate) revoked: bool,
+}
+
+/// One node that may renew papers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RenewerInfo {
+    pub(crate) node: NodeId,
+    /// How long a paper is valid that it renews, in seconds.
+    pub(crate) papers_secs: u64,
+    /// Until when it may, in milliseconds since 1970.
+    pub(crate) until: u64,
     pub(crate) revoked: bool,
 }
 

@@ -35,6 +35,19 @@ pub(crate) struct NodesReply {
     pub(crate) nodes: Vec<NodeInfo>,
     /// Where another node sees one otherwise than the node that answers.
     pub(crate) differs: Vec<Difference>,
+    /// The nodes that may renew papers.
+    pub(crate) renewers: Vec<NodeId>,
+}
+
+/// How long a node belongs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PaperInfo {
+    /// Until when its paper is valid, in milliseconds since 1970.
+    pub(crate) until: u64,
+    /// The node that renewed it last.
+    pub(crate) renewed_by: Option<NodeId>,
+    /// Whether it runs out soon, and should have been renewed.
+    pub(crate) late: bool,
 }
 
 /// Two nodes that don't see a third alike.
@@ -89,6 +102,8 @@ pub(crate) struct NodeInfo {
     pub(crate) busy: u32,
     /// Resident memory, in bytes.
     pub(crate) memory_bytes: u64,
+    /// Its paper, if that is known and runs out.
+    pub(crate) paper: Option<PaperInfo>,
 }
 
 /// The nodes that a secret is to be sealed to.

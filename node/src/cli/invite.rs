@@ -49,7 +49,7 @@ pub(super) struct Invite {
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = span)]
     expires: Duration,
     /// How long the paper of a node that came by it is valid: 12h, 90d. Without end, if it is left
-    /// out; see: wattle mesh renew.
+    /// out; see: wattle mesh renewer.
     #[arg(long, value_name = "TIME", value_parser = span)]
     papers: Option<Duration>,
     /// A node of the mesh to begin with: HOST:PORT or a multiaddress. Repeatable. Not needed on a

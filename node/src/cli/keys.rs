@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use wattle_contracts::id::PublisherKey;
 use wattle_contracts::key::SigningKey;
+use wattle_mesh::net::WallClock;
 
-use super::output::print;
+use super::output::{print, when};
 use crate::home::{self, Home};
 
 #[derive(Args)]
@@ -19,8 +20,19 @@ pub(super) struct Id {
 
 impl Id {
     pub(super) fn run(self) -> Result<()> {
-        let key = Home::open(&self.data)?.node_key()?;
-        print(&format!("{}\n", home::node_id(&key)))
+        let home = Home::open(&self.data)?;
+        let id = home::node_id(&home.node_key()?);
+        print(&format!("{id}\n"))?;
+        let (paper, now) = (home.paper()?, WallClock::default().now());
+        if let Some(term) = paper.and_then(|paper| paper.term()).filter(|term| term.is_late(now)) {
+            // Apart from the id, so that that can be piped on.
+            eprintln!(
+                "its paper is valid until {} only: whoever keeps the mesh's key gives a new one: \
+                 wattle mesh renew {id} (or lets a node do it: wattle mesh renewer)",
+                when(term.until.0)
+            );
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `wattle mesh init`, `wattle mesh admit` and `wattle mesh renew`.
+//! `wattle mesh`: a mesh's key, and the papers that it signs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,11 +7,14 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::trust::Paper;
+use wattle_contracts::record::{RecordBody, RecordKey};
+use wattle_contracts::trust::{Delegation, DelegationBody, Paper};
 use wattle_mesh::net::WallClock;
 
 use super::NodeArgs;
-use super::output::print;
+use super::invite::span;
+use super::operator::put;
+use super::output::{print, when};
 use crate::api::{PaperRequest, RecordReply};
 use crate::home;
 
@@ -23,6 +26,8 @@ pub(super) enum MeshVerb {
     Admit(Admit),
     /// Gives a node of the mesh a new paper, which finds its way to it.
     Renew(Renew),
+    /// Lets a node renew the papers of those who belong, from now on, without this key.
+    Renewer(Renewer),
 }
 
 #[derive(Args)]
@@ -61,12 +66,30 @@ pub(super) struct Renew {
     node: NodeArgs,
 }
 
+#[derive(Args)]
+pub(super) struct Renewer {
+    /// The node's id.
+    renewer: NodeId,
+    /// The mesh's private key.
+    #[arg(long, value_name = "FILE", default_value = "mesh.key")]
+    key: PathBuf,
+    /// How long a paper is valid that it renews: 30d, 90d.
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = span)]
+    papers: Duration,
+    /// How long it may renew papers. Whoever takes its key can prolong what members have as long.
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = span)]
+    expires: Duration,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
 impl MeshVerb {
     pub(super) async fn run(self) -> Result<()> {
         match self {
             Self::Init(verb) => verb.run(),
             Self::Admit(verb) => verb.run(),
             Self::Renew(verb) => verb.run().await,
+            Self::Renewer(verb) => verb.run().await,
         }
     }
 }
@@ -103,6 +126,29 @@ impl Renew {
         let request = PaperRequest { paper: paper.to_text()? };
         let _: RecordReply = self.node.client()?.post("/v1/papers", &request).await?;
         print(&format!("{} has a new paper; it comes with the records\n", self.renewed))
+    }
+}
+
+impl Renewer {
+    async fn run(self) -> Result<()> {
+        let authority = home::read_key(&self.key)?;
+        let issued = WallClock::default().now();
+        let body = DelegationBody {
+            mesh: MeshId::from_bytes(authority.public()),
+            renewer: self.renewer,
+            papers: self.papers,
+            issued,
+            expires: issued.plus(self.expires),
+        };
+        let until = when(body.expires.0);
+        let delegation = RecordBody::Renewer(Box::new(Delegation::sign(&authority, body)?));
+        let key = RecordKey::Renewer(self.renewer);
+        put(&self.node.client()?, &authority, key, delegation).await?;
+        print(&format!(
+            "{} renews the papers of those who belong, until {until}; to take that back: wattle \
+             revoke renewer/{}\n",
+            self.renewer, self.renewer
+        ))
     }
 }
 

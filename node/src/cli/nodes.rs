@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::NodeArgs;
-use super::output::{labels, print, print_json, table};
+use super::output::{labels, print, print_json, table, when};
 use crate::api::{Difference, NodeInfo, NodesReply};
 
 #[derive(Args)]
@@ -21,8 +21,29 @@ impl Nodes {
         }
         let rows: Vec<_> = reply.nodes.iter().map(row).collect();
         let header = ["NODE", "CELL", "STANDING", "RTT", "LABELS", "RUNS", "HTTP", "ADDRESS"];
-        print(&format!("{}\n{}{}", reply.mesh, table(header, &rows), reach(&reply)))
+        let (table, reach, papers) = (table(header, &rows), reach(&reply), papers(&reply));
+        print(&format!("{}\n{table}{reach}{papers}", reply.mesh))
     }
+}
+
+/// Whose paper runs out soon, and what is to be done.
+fn papers(reply: &NodesReply) -> String {
+    let mut text = String::new();
+    for node in &reply.nodes {
+        let Some(paper) = node.paper.as_ref().filter(|paper| paper.late) else { continue };
+        let (id, until) = (node.id, when(paper.until));
+        text.push_str(&format!("the paper of {id} is valid until {until} only: "));
+        let whoever = "whoever keeps the mesh's key gives a new one: wattle mesh renew";
+        text.push_str(&match reply.renewers.is_empty() {
+            true => format!("{whoever} {id} (or lets a node do it: wattle mesh renewer)\n"),
+            false => {
+                let names: Vec<String> = reply.renewers.iter().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                format!("is one of those that renew it up ({names})? Else {whoever} {id}\n")
+            }
+        });
+    }
+    text
 }
 
 /// Who reaches whom, and where others see something else than this node, unless all is well.

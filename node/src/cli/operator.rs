@@ -13,7 +13,7 @@ use wattle_contracts::trust::Invited;
 
 use super::NodeArgs;
 use super::invite::read_token;
-use super::output::{print, print_json, table};
+use super::output::{print, print_json, table, when};
 use crate::api::{
     Client, OperatorsReply, PrintsReply, RecordReply, RecordRequest, StampReply, Wired,
 };
@@ -239,6 +239,10 @@ impl Ls {
         };
         if !rows.is_empty() {
             text.push_str(&table(["NAME", "ROLE", "APPS", "KEY"], &rows));
+        }
+        for one in reply.renewers.iter().filter(|one| !one.revoked) {
+            let (node, days, until) = (one.node, one.papers_secs / 86_400, when(one.until));
+            text.push_str(&format!("renews papers: {node}, each for {days} days, until {until}\n"));
         }
         for one in &reply.revoked {
             let (key, reason) = (&one.key, &one.reason);

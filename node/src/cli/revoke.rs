@@ -15,8 +15,9 @@ use crate::api::OperatorsReply;
 /// Who comes back comes with another key.
 #[derive(Args)]
 pub(super) struct Revoke {
-    /// A node's id, or invite:…, publisher:… or operator:….
-    #[arg(value_name = "NODE|INVITE|PUBLISHER|OPERATOR")]
+    /// A node's id, or invite:…, publisher:… or operator:…; or renewer/NODE, for its right to renew
+    /// papers alone.
+    #[arg(value_name = "NODE|INVITE|PUBLISHER|OPERATOR|renewer/NODE")]
     what: Revoked,
     /// Why, for people.
     #[arg(long, default_value = "")]
@@ -59,6 +60,7 @@ impl Revoke {
         let stays = match (self.what, kept.len()) {
             (Revoked::Publisher(_), _) => String::new(),
             (Revoked::Invitation(_), count) => format!("; {count} who came by it stay"),
+            (Revoked::Renewer(_), count) => format!("; {count} papers that it had renewed stay"),
             (_, count) => format!("; {count} records that it had signed stay"),
         };
         print(&format!("revoked {}{stays}\n", self.what))

@@ -88,6 +88,9 @@ impl Node {
     ) -> Result<(Arc<Self>, RecordTable, MessageTables)> {
         let Settings { labels, trusted, compile_time, remote_operators } = settings;
         let database = Database::open(&home.database())?;
+        // What was sealed to this node before it had its present key.
+        let former = home.former_node_keys()?.into_iter().map(Arc::new);
+        let keys = [Arc::clone(key)].into_iter().chain(former).collect();
         let cache = CacheConfig {
             directory: home.code_cache(),
             limit: CacheConfig::LIMIT,
@@ -115,7 +118,7 @@ impl Node {
             running: Running::default(),
             paces: Paces::new(work),
             routes: Routes::new(),
-            secrets: Secrets::new(Arc::clone(key)),
+            secrets: Secrets::new(keys),
             repeats: Repeats::new(),
             grants: Grants::new(remote_operators),
             table: RwLock::default(),

@@ -45,7 +45,12 @@ pub(super) fn belonging(
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("can't read the paper {}", path.display()))?;
         let paper = Paper::from_text(&text)
-            .and_then(|paper| check(&paper, id, now).map(|()| paper))
+            .with_context(|| format!("can't use the paper {}", path.display()))?;
+        // The same flags on every start: it may have been renewed since.
+        let same = |old: &Paper| old.unrenewed().unsucceeded() == paper;
+        let renewed = home.paper()?.filter(same);
+        let paper = renewed.filter(|old| check(old, id, now).is_ok()).unwrap_or(paper);
+        check(&paper, id, now)
             .with_context(|| format!("can't use the paper {}", path.display()))?;
         home.keep_paper(&paper)?;
         paper.into()
@@ -157,7 +162,9 @@ pub(super) async fn keep_renewed(home: Home, mesh: Mesh, stop: CancellationToken
         let newest = paper.borrow_and_update().clone();
         if kept.as_ref() != Some(&newest) {
             match home.keep_paper(&newest) {
-                Ok(()) => tracing::info!(until = ?newest.body.expires, "this node has a new paper"),
+                Ok(()) => {
+                    tracing::info!(until = ?newest.term().map(|term| term.until), "this node has a new paper")
+                }
                 Err(error) => {
                     tracing::error!(error = format!("{error:#}"), "can't keep the new paper")
                 }

@@ -43,7 +43,8 @@ const KEPT: usize = 1024;
 
 /// What opens secrets on this node.
 pub(crate) struct Secrets {
-    key: Arc<SigningKey>,
+    /// The node's own, and those that it had before.
+    keys: Vec<Arc<SigningKey>>,
     /// Those that others sealed to this node, by name and version.
     handed: Mutex<BTreeMap<ConfigKey, (Version, Secret)>>,
 }
@@ -64,8 +65,8 @@ pub(crate) struct SecretRequest {
 }
 
 impl Secrets {
-    pub(super) fn new(key: Arc<SigningKey>) -> Self {
-        Self { key, handed: Mutex::default() }
+    pub(super) fn new(keys: Vec<Arc<SigningKey>>) -> Self {
+        Self { keys, handed: Mutex::default() }
     }
 
     /// What was handed over, if it is of this version.
@@ -83,7 +84,14 @@ impl Secrets {
     }
 
     fn open(&self, about: &ConfigKey, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-        secret::open(about, secret, &self.key)
+        let mut opened = Err(SecretError::NotForUs);
+        for key in &self.keys {
+            opened = secret::open(about, secret, key);
+            if !matches!(opened, Err(SecretError::NotForUs)) {
+                break;
+            }
+        }
+        opened
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) use settings::Settings;
 use std::collections::BTreeMap;
 
 use wattle_contracts::call::{CallError, ErrorKind};
-use wattle_contracts::id::{AppName, ComponentId, ContractId};
+use wattle_contracts::id::{AppName, ComponentId, ContractId, NodeId};
 use wattle_contracts::record::{
     App, ComponentSpec, ProviderSpec, Record, RecordBody, RecordKey, Version,
 };
@@ -41,6 +41,7 @@ impl Table {
         let (mut apps, mut links) = (BTreeMap::new(), Vec::new());
         let mut settings = Settings::default();
         let mut publishers = Vec::new();
+        let mut followed = BTreeMap::new();
         for record in records {
             let version = record.version;
             match (&record.key, &record.body) {
@@ -56,9 +57,13 @@ impl Table {
                 (RecordKey::Publisher(key), RecordBody::Publisher(publisher)) => {
                     publishers.push((*key, &**publisher, version));
                 }
+                (RecordKey::Succession(former), RecordBody::Succession(by)) => {
+                    followed.insert(*former, by.succession.body.successor);
+                }
                 _ => {}
             }
         }
+        move_homes(&mut apps, &followed);
         let links = Links::new(apps.values().map(|(app, version)| (app, *version)), links);
         for (app, _) in apps.values_mut() {
             settings.lay_over(app);
@@ -156,6 +161,17 @@ impl Table {
     /// The component that answers a request for `path` at `host`.
     pub(crate) fn route(&self, host: &str, path: &str) -> Option<&ComponentId> {
         self.routes.find(host, path)
+    }
+}
+
+/// A store stays on its node, whatever key that has now.
+fn move_homes(apps: &mut BTreeMap<AppName, (App, Version)>, followed: &BTreeMap<NodeId, NodeId>) {
+    let providers = apps.values_mut().flat_map(|(app, _)| app.providers.values_mut());
+    for home in providers.filter_map(|provider| provider.node.as_mut()) {
+        // No node changes its key more often than there are successions.
+        for _ in 0..followed.len() {
+            *home = followed.get(home).copied().unwrap_or(*home);
+        }
     }
 }
 

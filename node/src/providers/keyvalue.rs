@@ -44,10 +44,11 @@ impl LinkedStore {
         let table = node.table();
         let grant =
             &node.store_leaves(&table, &self.source, &self.provider, &request)?.options.grant;
-        let reply = if self.home == node.id() {
+        let home = node.mesh().map_or(self.home, |mesh| mesh.present(self.home));
+        let reply = if home == node.id() {
             node.keyvalue().handle(&self.provider, request).await
         } else {
-            self.ask_home(&node, context, &request).await?
+            self.ask_home(&node, home, context, &request).await?
         };
         match granted(reply, grant) {
             KeyValueReply::Failed(why) => Err(KeyValueError::Other(why)),
@@ -58,6 +59,7 @@ impl LinkedStore {
     async fn ask_home(
         &self,
         node: &Node,
+        home: NodeId,
         context: &CallContext,
         request: &KeyValueRequest,
     ) -> Result<KeyValueReply, CallError> {
@@ -67,7 +69,7 @@ impl LinkedStore {
         let payload = wire::encode(request).map_err(|error| internal(&error))?;
         let contract = CONTRACT.parse().map_err(|error| internal(&error))?;
         let header = node.header(context, &self.provider, &contract, "handle", Encoding::Message);
-        let reply = node.send_to(self.home, header, payload.into(), None).await?;
+        let reply = node.send_to(home, header, payload.into(), None).await?;
         wire::decode(&reply.payload).map_err(|error| internal(&error))
     }
 }

@@ -80,6 +80,18 @@ impl RecordTable {
         Self { database, seal: Seal::new(key, "records"), generation }
     }
 
+    /// Whether what there is was written with this key.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.read_in_use().is_ok_and(|in_use| in_use.is_some())
+    }
+
+    /// Writes all of these anew, which this holds, sealed with another key.
+    pub(crate) fn reseal(&self, key: &SigningKey, held: &[Stored]) -> Result<()> {
+        let used = self.tables()?.iter().filter_map(|name| generation_of(name)).collect();
+        let seal = Seal::new(key, "records");
+        Self { seal, ..self.clone() }.begin_anew(held, &used)
+    }
+
     /// All that can be read. What is damaged is told, and what is left is written anew.
     pub(crate) fn load(&self) -> Result<Loaded> {
         let mut loaded = Loaded::default();

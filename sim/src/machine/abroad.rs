@@ -256,10 +256,10 @@ impl Machine {
         let young = cells.young(wall);
         let young: Vec<(Arc<Summary>, bool)> =
             young.map(|(cell, summary)| (Arc::clone(summary), reached(cell))).collect();
-        let is_same = |(one, was): (&(Arc<Summary>, bool), &(Arc<Summary>, bool))| {
-            Arc::ptr_eq(&one.0, &was.0) && one.1 == was.1
-        };
-        if young.len() == widened.len() && young.iter().zip(&*widened).all(is_same) {
+        let mut pairs = young.iter().zip(&*widened);
+        let are_same = pairs
+            .all(|((summary, reached), (was, held))| Arc::ptr_eq(summary, was) && reached == held);
+        if young.len() == widened.len() && are_same {
             return;
         }
         told.clear();

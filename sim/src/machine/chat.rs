@@ -22,7 +22,7 @@ use wattle_mesh::core::membership::Evidence;
 use wattle_mesh::core::redial::{Source, Target};
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::gossip::{
-    Gate, News, Reader, chitchat_config, is_urgent, node_of, synthetic, text_of,
+    Gate, News, Reader, chitchat_config, is_urgent, synthetic, text_of,
 };
 
 use super::{Cx, Machine, Wake, spread};
@@ -83,7 +83,7 @@ impl Chat {
             server.with(|chitchat| {
                 let own = chitchat.self_chitchat_id();
                 let others = |ids: &mut dyn Iterator<Item = &ChitchatId>| -> BTreeSet<NodeId> {
-                    ids.filter(|id| *id != own).filter_map(node_of).collect()
+                    ids.filter(|id| *id != own).filter_map(|id| self.reader.node(id)).collect()
                 };
                 let live = others(&mut chitchat.live_nodes());
                 let dead = others(&mut chitchat.dead_nodes());

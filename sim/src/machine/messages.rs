@@ -276,6 +276,7 @@ impl Machine {
         };
         let delivery = Arc::new(Delivery {
             publisher: self.me,
+            first: None,
             group: sending.group.clone(),
             floor: sending.floor,
             subject: sending.subject.clone(),

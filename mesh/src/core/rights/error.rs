@@ -1,10 +1,11 @@
 //! Why somebody is refused.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use wattle_contracts::id::{AppName, NodeId, OperatorKey};
 use wattle_contracts::record::Revoked;
-use wattle_contracts::trust::{InvitationError, PaperError};
+use wattle_contracts::trust::{DelegationError, InvitationError, PaperError, SuccessionError};
 
 /// Why a record does not count, although its writer signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,22 @@ pub enum Unentitled {
     /// Its writer was revoked, and the revocation does not name it among what stays.
     #[error("{0} was revoked")]
     Revoked(Revoked),
+    /// Its writer has another key now, and the succession does not name it among what stays.
+    #[error("{0} has another key now")]
+    Followed(NodeId),
+    /// Another key follows that one already, or this one follows another.
+    #[error("{successor} can't follow {former}: {why}")]
+    Succession {
+        /// The old key.
+        former: NodeId,
+        /// The new one.
+        successor: NodeId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The succession in it is no good.
+    #[error(transparent)]
+    BadSuccession(#[from] SuccessionError),
     /// Nobody but the authority may say this.
     #[error("only the mesh's authority may say this")]
     OnlyAuthority,
@@ -51,6 +68,17 @@ pub enum Unentitled {
     /// The paper in it is no good.
     #[error(transparent)]
     Paper(#[from] PaperError),
+    /// The paper in it is dated later than it.
+    #[error(
+        "the paper is dated {ahead:?} after the record that brings it: is the clock right, where it was signed?"
+    )]
+    Dated {
+        /// How much later.
+        ahead: Duration,
+    },
+    /// The delegation in it is no good.
+    #[error("the renewer's right is no good: {0}")]
+    Delegation(#[from] DelegationError),
     /// The invitation in it is no good.
     #[error("the operator's invitation is no good: {0}")]
     Invitation(#[from] InvitationError),
@@ -67,6 +95,12 @@ pub enum Outcast {
     /// It was revoked.
     #[error("the node was revoked")]
     Revoked,
+    /// It has another key now.
+    #[error("the node has another key now, and is {0}")]
+    Followed(NodeId),
+    /// Another key than this one follows that of the node.
+    #[error("the node that it was has another key already, and is {0}: see wattle revoke")]
+    Another(NodeId),
     /// Its invitation was revoked before it was known to have come.
     #[error("the invitation by which the node came was revoked")]
     InvitationRevoked,

@@ -1,8 +1,10 @@
+mod succession;
+
 use std::time::Duration;
 
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Admin, App, Charter, Hlc, Labels, Revocation};
-use wattle_contracts::trust::{Invitation, InvitationBody};
+use wattle_contracts::trust::{DelegationBody, Invitation, InvitationBody};
 
 use super::*;
 
@@ -234,7 +236,7 @@ fn the_first_to_be_written_down_came_by_an_invitation_and_no_more_than_it_has_us
     let paper =
         |who| Paper::by_invitation(invitation.clone(), &key(INVITE), node(who), NOW).unwrap();
     let came = |who, millis| {
-        let admitted = Admitted { came: paper(who), renewed: None };
+        let admitted = Admitted { came: paper(who) };
         let record = write(
             OTHER,
             millis,
@@ -315,7 +317,101 @@ fn an_operator_comes_by_an_invitation_for_its_apps_alone() {
 fn a_forged_paper_in_a_record_proves_nothing() {
     let invitation = invitation(Invited::Node, 2);
     let forged = Paper::by_invitation(invitation, &key(OTHER), node(10), NOW).unwrap();
-    let admitted = RecordBody::Admitted(Box::new(Admitted { came: forged, renewed: None }));
+    let admitted = RecordBody::Admitted(Box::new(Admitted { came: forged }));
     let record = write(OTHER, 1, RecordKey::Admitted(node(10)), admitted);
     assert!(matches!(rights(&[]).prove(&record), Err(Unentitled::Paper(_))));
+}
+
+fn delegation(signer: u8, renewer: u8) -> Delegation {
+    let body = DelegationBody {
+        mesh: MeshId::from_bytes(key(signer).public()),
+        renewer: node(renewer),
+        papers: 24 * HOUR,
+        issued: NOW,
+        expires: NOW.plus(48 * HOUR),
+    };
+    Delegation::sign(&key(signer), body).unwrap()
+}
+
+/// The paper of `who`, from the authority for an hour, renewed by a node.
+fn renewed(renewer: u8, millis: u64, who: u8) -> (Paper, Paper) {
+    let old = Paper::issue(&key(AUTHORITY), node(who), NOW, Some(NOW.plus(HOUR))).unwrap();
+    let at = NOW.plus(Duration::from_millis(millis));
+    let new = old.renew(delegation(AUTHORITY, renewer), &key(renewer), at).unwrap();
+    (old, new)
+}
+
+fn give(writer: u8, millis: u64, paper: &Paper) -> Record {
+    let body = RecordBody::Renewed(Box::new(paper.clone()));
+    write(writer, millis, RecordKey::Renewed(paper.body.node), body)
+}
+
+#[test]
+fn a_member_has_the_paper_that_a_renewer_gave_it_and_a_revoked_node_is_given_none() {
+    let (old, new) = renewed(NODE, 5, 10);
+    let given = give(NODE, 5, &new);
+    let all = rights(&[&given]);
+    all.prove(&given).unwrap();
+    for shown in [None, Some(&old), Some(&new)] {
+        assert_eq!(all.paper(node(10), shown).as_ref(), Some(&new));
+    }
+    // What the authority says later counts, and no older renewal changes it.
+    let later = NOW.plus(HOUR / 2);
+    let newer = Paper::issue(&key(AUTHORITY), node(10), later, Some(later.plus(HOUR))).unwrap();
+    assert_eq!(all.paper(node(10), Some(&newer)), Some(newer));
+    let gone = rights(&[&revoke(AUTHORITY, 1, Revoked::Node(node(10)), &[])]);
+    let refused = gone.check(&given);
+    assert_eq!(refused, Err(Unentitled::Revoked(Revoked::Node(node(10)))));
+}
+
+#[test]
+fn only_the_authority_makes_renewers_and_nobody_a_member() {
+    let make = |writer, signer| {
+        let body = RecordBody::Renewer(Box::new(delegation(signer, NODE)));
+        write(writer, 1, RecordKey::Renewer(node(NODE)), body)
+    };
+    let all = rights(&[&admin(AUTHORITY, 1, ADMIN), &make(AUTHORITY, AUTHORITY)]);
+    assert!(all.renewer(node(NODE)).is_some());
+    for writer in [ADMIN, NODE, OTHER] {
+        assert_eq!(all.check(&make(writer, AUTHORITY)), Err(Unentitled::OnlyAuthority));
+    }
+    let forged = make(AUTHORITY, OTHER);
+    assert!(matches!(all.prove(&forged), Err(Unentitled::Delegation(_))));
+    // A renewer's own word that somebody belongs is none.
+    let stranger = Paper::issue(&key(NODE), node(11), NOW, None).unwrap();
+    let renewed = stranger.renew(delegation(AUTHORITY, NODE), &key(NODE), NOW).unwrap();
+    for paper in [stranger, renewed] {
+        assert!(matches!(all.prove(&give(NODE, 2, &paper)), Err(Unentitled::Paper(_))));
+    }
+    let until: Vec<NodeId> = all.renewers(NOW.plus(47 * HOUR)).collect();
+    assert_eq!(until, [node(NODE)]);
+    assert_eq!(all.renewers(NOW.plus(49 * HOUR)).count(), 0);
+}
+
+#[test]
+fn what_a_revoked_renewer_had_renewed_counts_only_where_the_revocation_lists_it() {
+    let (old, new) = renewed(NODE, 5, 10);
+    let (_, unlisted) = renewed(NODE, 6, 10);
+    let kept = [Print::of_renewal(&new).unwrap().unwrap()];
+    for what in [Revoked::Node(node(NODE)), Revoked::Renewer(node(NODE))] {
+        let taken_back = revoke(AUTHORITY, 7, what, &kept);
+        let all = rights(&[&taken_back]);
+        assert!(all.renewer(node(NODE)).is_none());
+        // Whoever brings it.
+        all.check(&give(OTHER, 8, &new)).unwrap();
+        assert_eq!(all.paper(node(10), Some(&new)).as_ref(), Some(&new));
+        assert_eq!(all.check(&give(OTHER, 8, &unlisted)), Err(Unentitled::Revoked(what)));
+        assert_eq!(all.paper(node(10), Some(&unlisted)).as_ref(), Some(&old));
+    }
+    // The right is gone, and the node stays.
+    let all = rights(&[&revoke(AUTHORITY, 7, Revoked::Renewer(node(NODE)), &[])]);
+    assert!(!all.is_revoked(node(NODE)));
+}
+
+#[test]
+fn a_paper_that_is_dated_after_its_record_is_not_taken() {
+    let (_, new) = renewed(NODE, 11 * 60_000, 10);
+    let refused = rights(&[]).prove(&give(NODE, 0, &new));
+    assert!(matches!(refused, Err(Unentitled::Dated { .. })), "{refused:?}");
+    rights(&[]).prove(&give(NODE, 11 * 60_000, &new)).unwrap();
 }

@@ -19,6 +19,7 @@ use super::connections::Connections;
 use super::dialling::Dialling;
 use super::introducing::Introducing;
 use super::probing::Probing;
+use super::renewing::Renewing;
 use super::{Driver, Inputs};
 use crate::core::mux;
 use crate::core::redial::{Source, Target};
@@ -132,6 +133,7 @@ pub(in crate::net) async fn start(
         abroad: Abroad::new(node, met.own().clone()),
         met,
         belonging: Belonging::default(),
+        renewing: Renewing::new(node),
         roster: roster.clone(),
         config,
     };

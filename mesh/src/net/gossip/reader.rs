@@ -26,24 +26,45 @@ pub struct News {
 /// What was read so far.
 #[derive(Debug, Default)]
 pub struct Reader {
-    seen: HashMap<ChitchatId, Version>,
+    seen: HashMap<ChitchatId, Seen>,
     live: BTreeSet<NodeId>,
     dead: BTreeSet<NodeId>,
 }
 
+/// Of one id.
+#[derive(Debug)]
+struct Seen {
+    /// How far it was read.
+    version: Option<Version>,
+    /// The node behind it. Kept, as base58 takes longer to decode than to find.
+    node: Option<NodeId>,
+}
+
 impl Reader {
+    /// The node behind an id.
+    pub fn node(&self, id: &ChitchatId) -> Option<NodeId> {
+        self.seen.get(id).map_or_else(|| node_of(id), |seen| seen.node)
+    }
+
     /// What is new; `None` where nothing is.
     pub fn read(&mut self, chitchat: &Chitchat, gate: &Gate) -> Option<News> {
         let own = chitchat.self_chitchat_id();
         let states = chitchat.node_states();
         let (mut facts, mut refused) = (Vec::new(), Vec::new());
         for (id, state) in states.iter().filter(|(id, _)| *id != own) {
-            let version = state.max_version();
-            if self.seen.get(id) == Some(&version) {
+            let version = Some(state.max_version());
+            let seen = match self.seen.get_mut(id) {
+                Some(seen) => seen,
+                None => self
+                    .seen
+                    .entry(id.clone())
+                    .or_insert_with(|| Seen { version: None, node: node_of(id) }),
+            };
+            if seen.version == version {
                 continue;
             }
-            self.seen.insert(id.clone(), version);
-            let Some(node) = node_of(id) else { continue };
+            seen.version = version;
+            let Some(node) = seen.node else { continue };
             for topic in Topic::GOSSIPED {
                 let topic = topic.name();
                 let Some(text) = state.get(topic) else { continue };
@@ -57,8 +78,8 @@ impl Reader {
         gate.refresh(states.keys().cloned());
         // A node that came back lives under a new id while its old one is dead.
         let live: BTreeSet<NodeId> =
-            chitchat.live_nodes().filter(|id| *id != own).filter_map(node_of).collect();
-        let dead = chitchat.dead_nodes().filter_map(node_of);
+            chitchat.live_nodes().filter(|id| *id != own).filter_map(|id| self.node(id)).collect();
+        let dead = chitchat.dead_nodes().filter_map(|id| self.node(id));
         let dead: BTreeSet<NodeId> = dead.filter(|node| !live.contains(node)).collect();
         if facts.is_empty() && refused.is_empty() && self.live == live && self.dead == dead {
             return None;

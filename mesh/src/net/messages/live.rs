@@ -32,7 +32,7 @@ impl Messenger {
         one_more(&self.inner.counters.live_published);
         for group in groups {
             let target = reach.subscriptions.component(&group);
-            let node = reach.serving(&group).first().copied();
+            let node = reach.serving(&group).first().map(|node| self.inner.mesh.present(*node));
             let (Some(target), Some(node)) = (target.cloned(), node) else {
                 one_more(&self.inner.counters.live_lost);
                 continue;

@@ -8,12 +8,14 @@ use wattle_contracts::message::Group;
 
 use super::{MessageHandler, Messenger};
 use crate::core::outbox::{Reach, Subscriptions};
-use crate::net::NodeView;
 use crate::net::view::View;
+use crate::net::{Mesh, NodeView};
 
-/// Who can be reached, at one moment.
+/// Who can be reached, at one moment. Nodes are called as they were first: one that has another key
+/// now is the same for the outbox.
 pub(super) struct ReachNow {
     me: NodeId,
+    mesh: Mesh,
     view: Arc<View>,
     pub(super) subscriptions: Arc<Subscriptions>,
     handler: Arc<dyn MessageHandler>,
@@ -23,6 +25,7 @@ impl Messenger {
     pub(super) fn reach(&self) -> ReachNow {
         ReachNow {
             me: self.me(),
+            mesh: self.inner.mesh.clone(),
             view: self.inner.mesh.view(),
             subscriptions: self.subscriptions(),
             handler: Arc::clone(&self.inner.handler),
@@ -32,6 +35,7 @@ impl Messenger {
 
 impl Reach for ReachNow {
     fn connected(&self, node: NodeId) -> bool {
+        let node = self.mesh.present(node);
         node == self.me || self.view.node(node).is_some_and(|node| node.is_reachable())
     }
 
@@ -44,6 +48,7 @@ impl Reach for ReachNow {
             others.map(|node| (node.rtt.unwrap_or(Duration::MAX), node.id)).collect();
         others.sort_unstable();
         let me = self.handler.runs(component).then_some(self.me);
-        me.into_iter().chain(others.into_iter().map(|(_, node)| node)).collect()
+        let all = me.into_iter().chain(others.into_iter().map(|(_, node)| node));
+        all.map(|node| self.mesh.first(node)).collect()
     }
 }

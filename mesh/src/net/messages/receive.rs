@@ -72,6 +72,14 @@ impl Messenger {
         if self.inner.mesh.view().node(delivery.publisher).is_none() {
             return later(format!("{} is not known here yet", delivery.publisher));
         }
+        // Else what it had sent with another key would be taken for new.
+        let first = delivery.remembered_as();
+        if self.inner.mesh.first(delivery.publisher) != first {
+            return later(format!(
+                "that {} was {} is not known here yet",
+                delivery.publisher, first
+            ));
+        }
         let component = self.subscriptions().component(&delivery.group).cloned();
         match component {
             // The publisher may know of a declaration that is still on its way here.
@@ -137,7 +145,8 @@ impl Messenger {
         delivery: Delivery,
         abandoned: &AtomicBool,
     ) -> DeliveryReply {
-        let Delivery { publisher, group, floor, subject, messages, .. } = delivery;
+        let publisher = delivery.remembered_as();
+        let Delivery { group, floor, subject, messages, .. } = delivery;
         let _inside = self.inner.gate.enter();
         let begun = self.inbox().begin(&group, publisher, &subject, floor);
         if let Err(refused) = begun {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wattle_contracts::id::ComponentId;
+use wattle_contracts::id::{ComponentId, NodeId};
 use wattle_contracts::message::{Delivery, DeliveryReply, DeliveryStop, Group, Receipt};
 use wattle_contracts::wire;
 
@@ -125,26 +125,28 @@ impl Messenger {
         };
         let delivery = Delivery {
             publisher: self.me(),
+            first: Some(self.inner.mesh.first(self.me())).filter(|first| *first != self.me()),
             group: sending.group.clone(),
             floor: sending.floor,
             subject: sending.subject.clone(),
             messages,
             proof: None,
         };
-        if sending.node == self.me() {
+        let to = self.inner.mesh.present(sending.node);
+        if to == self.me() {
             return Outcome::Answered(self.receive(component, delivery).await);
         }
-        self.send_away(sending, &component, delivery).await
+        self.send_away(to, &component, delivery).await
     }
 
     async fn send_away(
         &self,
-        sending: &Sending,
+        to: NodeId,
         component: &ComponentId,
         mut delivery: Delivery,
     ) -> Outcome {
         let header = self.header(component, FUNCTION, PATIENCE);
-        let (mesh, to) = (&self.inner.mesh, sending.node);
+        let mesh = &self.inner.mesh;
         // Over this node's own connection, that says from whom it is.
         let mut signed = None;
         let payload = |through_another: bool| {

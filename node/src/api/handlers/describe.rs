@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use wattle_contracts::id::{ComponentId, NodeId};
 use wattle_contracts::record::App;
+use wattle_contracts::trust::UnixMillis;
 use wattle_mesh::core::placement;
-use wattle_mesh::net::{MetricsSnapshot, NodeView, Report, View};
+use wattle_mesh::net::{Mesh, MetricsSnapshot, NodeView, Report, View, WallClock};
 
 use wattle_runtime::Allocator;
 
@@ -15,9 +16,24 @@ use crate::daemon::{Node, Table, homes, resident_memory};
 pub(super) fn nodes(node: &Node) -> Option<NodesReply> {
     let mesh = node.mesh()?;
     let view = mesh.view();
-    let nodes = view.nodes.values().map(|node| describe(node, &view)).collect();
-    let mesh = mesh.mesh_id().to_string();
-    Some(NodesReply { mesh, nodes, differs: differences(&view, node.id()) })
+    let now = WallClock::default().now();
+    let of = |node: &NodeView| describe(node, &view, describe_paper(mesh, node.id, now));
+    Some(NodesReply {
+        mesh: mesh.mesh_id().to_string(),
+        nodes: view.nodes.values().map(of).collect(),
+        differs: differences(&view, node.id()),
+        renewers: mesh.rights().renewers(now).collect(),
+    })
+}
+
+fn describe_paper(mesh: &Mesh, node: NodeId, now: UnixMillis) -> Option<PaperInfo> {
+    let paper = mesh.paper(node)?;
+    let term = paper.term()?;
+    Some(PaperInfo {
+        until: term.until.0,
+        renewed_by: paper.renewal.as_ref().map(|renewal| renewal.renewer()),
+        late: term.is_late(now),
+    })
 }
 
 /// Where others see a node otherwise than `me`.
@@ -42,7 +58,7 @@ fn differences(view: &View, me: NodeId) -> Vec<Difference> {
         .collect()
 }
 
-fn describe(node: &NodeView, view: &View) -> NodeInfo {
+fn describe(node: &NodeView, view: &View, paper: Option<PaperInfo>) -> NodeInfo {
     let seen = |report: &Report| {
         let others = view.nodes.keys().filter(|other| **other != node.id);
         others.filter_map(|other| Some((*other, report.of(*other)?.name().into()))).collect()
@@ -67,6 +83,7 @@ fn describe(node: &NodeView, view: &View) -> NodeInfo {
         runs: node.runs.components.keys().cloned().collect(),
         busy: node.load.busy,
         memory_bytes: node.load.memory_bytes,
+        paper,
     }
 }
 
@@ -154,6 +171,7 @@ fn counters(mesh: &MetricsSnapshot) -> BTreeMap<String, u64> {
         ("papers_refused", mesh.papers_refused),
         ("refused_by_peers", mesh.refused_by_peers),
         ("cut_off", mesh.cut_off),
+        ("papers_renewed", mesh.papers_renewed),
         ("turned_away", mesh.turned_away),
         ("admissions_failed", mesh.admissions_failed),
         ("connections_opened", mesh.connections_opened),

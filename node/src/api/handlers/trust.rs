@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::BodyExt as _;
 use wattle_contracts::id::{NodeId, OperatorKey};
-use wattle_contracts::record::{Admitted, Print, Record, RecordBody, RecordKey, Revoked};
+use wattle_contracts::record::{Print, Record, RecordBody, RecordKey, Revoked};
 use wattle_contracts::trust::Paper;
 use wattle_mesh::net::{Mesh, Records};
 
@@ -99,7 +99,15 @@ async fn prints(State(shared): State<Shared>, Path(of): Path<String>) -> Respons
     let records = mesh.records();
     let prints = match (of.as_str(), of.parse::<Revoked>()) {
         ("charter", _) => of_declarations(mesh, &records),
-        (_, Ok(Revoked::Node(node))) => of_writer(&records, node),
+        (_, Ok(Revoked::Node(node))) => {
+            let mut all = of_writer(&records, node);
+            all.extend(of_renewer(&records, node));
+            // Who follows it stays, if it was the node's old key that is revoked.
+            let successor = mesh.rights().successor(node);
+            all.extend(successor.map(|node| Print::of_member(node.as_bytes())));
+            all
+        }
+        (_, Ok(Revoked::Renewer(node))) => of_renewer(&records, node),
         (_, Ok(Revoked::Operator(key) | Revoked::Admin(key))) => {
             of_writer(&records, NodeId::from_bytes(*key.as_bytes()))
         }
@@ -131,6 +139,18 @@ fn of_writer(records: &Records, writer: NodeId) -> BTreeSet<Print> {
     let lost = records.iter().flat_map(|record| records.lost(&record.key));
     let all = records.iter().chain(lost).filter(is_its);
     all.filter_map(|record| Print::of_record(record).ok()).collect()
+}
+
+/// The papers that a node has renewed.
+fn of_renewer(records: &Records, renewer: NodeId) -> BTreeSet<Print> {
+    let renewed = |record: &Record| match &record.body {
+        RecordBody::Renewed(paper) => {
+            let is_its = paper.renewal.as_ref()?.renewer() == renewer;
+            Print::of_renewal(paper).ok().flatten().filter(|_| is_its)
+        }
+        _ => None,
+    };
+    records.iter().filter_map(renewed).collect()
 }
 
 fn members(records: &Records, invitation: &str) -> BTreeSet<Print> {
@@ -173,6 +193,15 @@ async fn operators(State(shared): State<Shared>) -> Response {
         }
         _ => None,
     });
+    let renewers = records.iter().filter_map(|record| match (&record.key, &record.body) {
+        (RecordKey::Renewer(node), RecordBody::Renewer(delegation)) => Some(RenewerInfo {
+            node: *node,
+            papers_secs: delegation.body.papers.as_secs(),
+            until: delegation.body.expires.0,
+            revoked: rights.renewer(*node).is_none(),
+        }),
+        _ => None,
+    });
     let revoked = records.iter().filter_map(|record| match (&record.key, &record.body) {
         (RecordKey::Revocation(key), RecordBody::Revocation(revocation)) => {
             Some(RevokedInfo { key: key.to_string(), reason: revocation.reason.clone() })
@@ -182,6 +211,7 @@ async fn operators(State(shared): State<Shared>) -> Response {
     Json(OperatorsReply {
         only_operators: rights.has_operators(),
         operators: operators.collect(),
+        renewers: renewers.collect(),
         revoked: revoked.collect(),
     })
     .into_response()
@@ -202,12 +232,8 @@ async fn paper(
     };
     let Some(mesh) = shared.node.mesh() else { return starting() };
     let node = paper.body.node;
-    let admitted = match mesh.rights().admitted(node) {
-        Some(known) => Admitted { came: known.came.clone(), renewed: Some(paper) },
-        None => Admitted { came: paper, renewed: None },
-    };
-    let key = RecordKey::Admitted(node);
-    match mesh.put_record(key.clone(), RecordBody::Admitted(Box::new(admitted))).await {
+    let key = RecordKey::Renewed(node);
+    match mesh.put_record(key.clone(), RecordBody::Renewed(Box::new(paper))).await {
         Ok(_) => Json(RecordReply { key: key.to_string() }).into_response(),
         Err(error) => failure(StatusCode::FORBIDDEN, error),
     }

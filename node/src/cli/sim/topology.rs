@@ -233,6 +233,7 @@ mod tests {
             runs: Vec::new(),
             busy: 0,
             memory_bytes: 0,
+            paper: None,
         }
     }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use wattle_contracts::id::{InviteKey, MeshId, OperatorKey};
 use wattle_contracts::record::{
-    Admin, Admitted, Charter, Labels, Operator, Print, Revocation, Revoked,
+    Admin, Admitted, Charter, Labels, Operator, Print, Revocation, Revoked, Succeeded,
 };
-use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Paper};
+use wattle_contracts::trust::{
+    Delegation, DelegationBody, Invitation, InvitationBody, Invited, Paper, Succession,
+};
 
 use super::*;
 
@@ -47,9 +49,18 @@ fn charter(writer: u8, millis: u64) -> Record {
 }
 
 fn revocation(writer: u8, millis: u64, what: Revoked, kept: &[&Record]) -> Record {
-    let kept = kept.iter().map(|record| Print::of_record(record).unwrap()).collect();
+    let kept = kept.iter().flat_map(|record| prints(record)).collect();
     let body = RecordBody::Revocation(Revocation { reason: String::new(), kept });
     sign(writer, millis, RecordKey::Revocation(what), body)
+}
+
+/// What lets a record stay.
+fn prints(record: &Record) -> Vec<Print> {
+    let renewal = match &record.body {
+        RecordBody::Renewed(paper) => Print::of_renewal(paper).unwrap(),
+        _ => None,
+    };
+    renewal.into_iter().chain([Print::of_record(record).unwrap()]).collect()
 }
 
 fn hear(records: &mut Records, message: RecordMessage) -> Vec<Output> {
@@ -73,8 +84,36 @@ fn came(writer: u8, millis: u64, who: u8) -> Record {
     let invitation = Invitation::sign(&key(AUTHORITY), body).unwrap();
     let who = NodeId::from_bytes(key(who).public());
     let came = Paper::by_invitation(invitation, &key(40), who, WALL).unwrap();
-    let body = RecordBody::Admitted(Box::new(Admitted { came, renewed: None }));
+    let body = RecordBody::Admitted(Box::new(Admitted { came }));
     sign(writer, millis, RecordKey::Admitted(who), body)
+}
+
+/// Somebody has renewed the paper of a node.
+fn renewed(renewer: u8, millis: u64, who: u8) -> Record {
+    let hour = Duration::from_secs(3600);
+    let body = DelegationBody {
+        mesh: mesh(),
+        renewer: NodeId::from_bytes(key(renewer).public()),
+        papers: hour,
+        issued: WALL,
+        expires: WALL.plus(hour),
+    };
+    let delegation = Delegation::sign(&key(AUTHORITY), body).unwrap();
+    let who = NodeId::from_bytes(key(who).public());
+    let paper = Paper::issue(&key(AUTHORITY), who, WALL, Some(WALL.plus(hour))).unwrap();
+    let at = WALL.plus(Duration::from_millis(millis));
+    let paper = Box::new(paper.renew(delegation, &key(renewer), at).unwrap());
+    sign(renewer, millis, RecordKey::Renewed(who), RecordBody::Renewed(paper))
+}
+
+/// Somebody goes on with another key: always the same one.
+fn followed(who: u8, millis: u64, kept: BTreeSet<Print>) -> Record {
+    let (former, successor) = (key(who), key(who + 20));
+    let at = WALL.plus(Duration::from_millis(millis));
+    let succession = Succession::sign(mesh(), &former, &successor, at, &kept).unwrap();
+    let about = RecordKey::Succession(NodeId::from_bytes(former.public()));
+    let body = RecordBody::Succession(Box::new(Succeeded { succession, kept }));
+    sign(who + 20, millis, about, body)
 }
 
 /// Everything that `from` holds, told to `to`.
@@ -181,6 +220,8 @@ enum Step {
     MakeOperator { writer: u8, who: u8, app: u16 },
     Close { writer: u8 },
     Come { writer: u8, who: u8 },
+    Renew { writer: u8, who: u8 },
+    Follow { who: u8, keep: bool },
     Revoke { writer: u8, who: u8, kind: u8, keep: bool },
 }
 
@@ -193,7 +234,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(writer, who, app)| Step::MakeOperator { writer, who, app }),
         1 => writer.clone().prop_map(|writer| Step::Close { writer }),
         2 => (writer.clone(), who.clone()).prop_map(|(writer, who)| Step::Come { writer, who }),
-        2 => (writer, who, 0u8..3, any::<bool>())
+        2 => (writer.clone(), who.clone()).prop_map(|(writer, who)| Step::Renew { writer, who }),
+        2 => (who.clone(), any::<bool>()).prop_map(|(who, keep)| Step::Follow { who, keep }),
+        2 => (writer, who, 0u8..4, any::<bool>())
             .prop_map(|(writer, who, kind, keep)| Step::Revoke { writer, who, kind, keep }),
     ]
 }
@@ -208,10 +251,17 @@ fn written(steps: &[Step]) -> Vec<Record> {
             Step::MakeOperator { writer, who, app } => operator_of(writer, millis, who, app),
             Step::Close { writer } => charter(writer, millis),
             Step::Come { writer, who } => came(writer, millis, who),
+            Step::Renew { writer, who } => renewed(writer, millis, who),
+            Step::Follow { who, keep } => {
+                let id = NodeId::from_bytes(key(who).public());
+                let its = all.iter().filter(|record| keep && record.version.writer == id);
+                followed(who, millis, its.flat_map(prints).collect())
+            }
             Step::Revoke { writer, who, kind, keep } => {
                 let what = match kind {
                     0 => Revoked::Admin(operator(who)),
                     1 => Revoked::Operator(operator(who)),
+                    2 => Revoked::Renewer(NodeId::from_bytes(key(who).public())),
                     _ => Revoked::Node(NodeId::from_bytes(key(who).public())),
                 };
                 let id = NodeId::from_bytes(key(who).public());
