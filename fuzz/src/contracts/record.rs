@@ -154,7 +154,9 @@ fn bodies() -> Vec<(RecordKey, RecordBody)> {
     };
     let delegation = Delegation::sign(&authority(), delegation).unwrap();
     let stays = BTreeSet::from([Print([9; 16])]);
-    let (old, new, at) = (member(), super::invited(), UnixMillis(AT.millis));
+    // Who follows writes it.
+    let (old, new, at) = (super::invited(), member(), UnixMillis(AT.millis));
+    let former = NodeId::from_bytes(old.public());
     let succession = Succession::sign(mesh, &old, &new, at, &stays).unwrap();
     let succeeded = Succeeded { succession, kept: stays };
     let name = "ada".to_string();
@@ -189,7 +191,7 @@ fn bodies() -> Vec<(RecordKey, RecordBody)> {
         (RecordKey::Admitted(node()), RecordBody::Admitted(Box::new(Admitted { came }))),
         (RecordKey::Renewed(node()), RecordBody::Renewed(Box::new(renewed))),
         (RecordKey::Renewer(node()), RecordBody::Renewer(Box::new(delegation))),
-        (RecordKey::Succession(node()), RecordBody::Succession(Box::new(succeeded))),
+        (RecordKey::Succession(former), RecordBody::Succession(Box::new(succeeded))),
         (
             RecordKey::Operator(operator),
             RecordBody::Operator(Operator {
