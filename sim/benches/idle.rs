@@ -60,7 +60,10 @@ fn idle(cells: usize, each: usize) {
     let begun = Instant::now();
     let (after, planes) = pass(WATCH);
     let worked = begun.elapsed();
-    let alive = (0..nodes).filter(|number| lattice.census(*number) == (nodes, nodes)).count();
+    let known: Vec<(usize, usize)> = (0..nodes).map(|number| lattice.census(number)).collect();
+    let cell = |number: usize| number / each;
+    let reaches = |a: usize| (0..nodes).any(|b| cell(a) != cell(b) && lattice.is_linked(a, b));
+    let doors = (0..nodes).filter(|number| reaches(*number)).count();
     let seconds = WATCH.as_secs();
     let each_sent: Vec<u64> =
         after.iter().zip(&before).map(|(after, before)| (after - before) / seconds).collect();
@@ -68,13 +71,15 @@ fn idle(cells: usize, each: usize) {
     println!(
         "{nodes} nodes in {cells} cells, idle for {seconds} s of virtual time: a node sends {} bytes per \
          second (at most {}), of them gossip {}, records {}, other {}; {:.0} ms of a core per node and \
-         minute, without encryption and system calls; {alive} nodes hold all to be alive",
+         minute, without encryption and system calls; of its own cell, a node knows, and holds to be alive, at least {:?}; \
+         {doors} nodes have connections to other cells",
         each_sent.iter().sum::<u64>() / nodes as u64,
         each_sent.iter().max().unwrap(),
         per_node(planes.gossip - planes_before.gossip),
         per_node(planes.records - planes_before.records),
         per_node(planes.other - planes_before.other),
         worked.as_secs_f64() * 1000.0 * 60.0 / (nodes as u64 * seconds) as f64,
+        known.iter().min().unwrap(),
     );
     assert!(lattice.now() == Time::since_start(REST + WATCH));
 }
