@@ -285,7 +285,7 @@ impl Machine {
                 settings.timing.gossip,
             ),
             chat: (settings.gossip && settings.gossip_by == GossipBy::Chitchat)
-                .then(|| chat::Chat::new(id, settings.timing.gossip)),
+                .then(|| chat::Chat::new(id)),
             plane: plane::Plane::default(),
             table: table::Table::default(),
             share: share::Share::default(),

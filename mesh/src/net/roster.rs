@@ -73,12 +73,12 @@ impl Roster {
     /// Takes over what the records say now. The paper of this node that counts by them is its paper
     /// from now on.
     pub(super) fn publish(&self, rights: Arc<Rights>) {
-        let mine = |own: &Paper| rights.paper(self.me, Some(own)).filter(|paper| paper != own);
-        self.own.send_if_modified(|own| {
-            let other = mine(own);
-            let is_other = other.is_some();
-            *own = other.unwrap_or_else(|| own.clone());
-            is_other
+        self.own.send_if_modified(|own| match rights.paper(self.me, Some(own)) {
+            Some(paper) if paper != *own => {
+                *own = paper;
+                true
+            }
+            _ => false,
         });
         *self.rights.write().unwrap_or_else(PoisonError::into_inner) = rights;
         self.news.store(true, Ordering::Relaxed);

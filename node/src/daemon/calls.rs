@@ -82,8 +82,7 @@ impl Node {
         check_callable(&self.table().target(target)?, target)?;
         let (contract, function) = addressed(function)?;
         if let Some(actor) = self.running().actor(target) {
-            let named = Some(&contract).filter(|contract| contract.to_string() != ANY);
-            return wave_here(&actor, context, named, function, arguments).await;
+            return wave_here(&actor, context, &contract, function, arguments).await;
         }
         let reply = match signed {
             Some(SignedCall { to, proof }) => {
@@ -134,14 +133,15 @@ pub(crate) fn addressed(function: &str) -> Result<(ContractId, &str), CallError>
     }
 }
 
-/// Calls a function of a component on this node, looked up by name where no contract is named.
+/// Calls a function of a component on this node, looked up by name where the contract is [`ANY`].
 pub(super) async fn wave_here(
     actor: &Actor,
     context: CallContext,
-    named: Option<&ContractId>,
+    contract: &ContractId,
     function: &str,
     arguments: &str,
 ) -> Result<String, CallError> {
+    let named = Some(contract).filter(|contract| contract.to_string() != ANY);
     let exports = actor.component().exports().iter();
     let having: Vec<&ContractId> = exports
         .filter(|export| named.is_none_or(|named| named.covers(&export.contract)))
@@ -162,7 +162,7 @@ pub(super) async fn wave_here(
 }
 
 /// Stands for any contract of the component in a call by a person.
-pub(crate) const ANY: &str = "wattle:any";
+const ANY: &str = "wattle:any";
 
 pub(crate) fn contract(text: &str) -> Result<ContractId, CallError> {
     text.parse().map_err(|error| CallError::new(ErrorKind::NotLinked, format!("{error}")))

@@ -5,14 +5,14 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
-use wattle_contracts::call::{CallError, CallHeader, CallRoute, Encoding, ErrorKind, Source};
+use wattle_contracts::call::{CallError, CallHeader, Encoding, ErrorKind, Source};
 use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::record::{ProviderKind, ProviderSpec};
 use wattle_contracts::wire;
 use wattle_mesh::net::{ArtifactSource, BodyStream, Reply, Service};
-use wattle_runtime::{Actor, CallContext, HttpOutError, HttpTimeouts};
+use wattle_runtime::{CallContext, HttpOutError, HttpTimeouts};
 
-use super::calls::{ANY, wave_here};
+use super::calls::wave_here;
 use super::grants::Admitted;
 use super::node::Node;
 use super::table::Target;
@@ -98,15 +98,15 @@ impl Node {
                 .call(context, &header.route.contract, &header.route.function, &payload)
                 .await
                 .map(Reply::new),
-            Encoding::Wave => {
-                let arguments = std::str::from_utf8(&payload).map_err(|_| {
-                    CallError::new(ErrorKind::Internal, "the arguments are no text")
-                })?;
-                wave(&actor, context, &header.route, arguments).await
-            }
-            Encoding::Signed => {
-                let arguments = self.person_arrives(&header.route, &payload)?;
-                wave(&actor, context, &header.route, arguments).await
+            Encoding::Wave | Encoding::Signed => {
+                let arguments = match header.route.encoding {
+                    Encoding::Signed => self.person_arrives(&header.route, &payload)?,
+                    _ => std::str::from_utf8(&payload).map_err(|_| {
+                        CallError::new(ErrorKind::Internal, "the arguments are no text")
+                    })?,
+                };
+                let (contract, function) = (&header.route.contract, &header.route.function);
+                wave_here(&actor, context, contract, function, arguments).await.map(Reply::new)
             }
             Encoding::Message => {
                 let request = http_message::request_in(&payload, body)?;
@@ -168,17 +168,6 @@ impl Node {
             _ => unreachable(format!("this node is too old to serve `{provider}`")),
         }
     }
-}
-
-/// Calls what a person asks for by text, whose contract need not be named.
-async fn wave(
-    actor: &Actor,
-    context: CallContext,
-    route: &CallRoute,
-    arguments: &str,
-) -> Result<Reply, CallError> {
-    let named = Some(&route.contract).filter(|contract| contract.to_string() != ANY);
-    wave_here(actor, context, named, &route.function, arguments).await.map(Reply::new)
 }
 
 fn context_of(header: &CallHeader) -> CallContext {

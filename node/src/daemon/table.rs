@@ -168,10 +168,10 @@ impl Table {
 fn move_homes(apps: &mut BTreeMap<AppName, (App, Version)>, followed: &BTreeMap<NodeId, NodeId>) {
     let providers = apps.values_mut().flat_map(|(app, _)| app.providers.values_mut());
     for home in providers.filter_map(|provider| provider.node.as_mut()) {
+        let next = |node: &NodeId| followed.get(node).copied();
         // No node changes its key more often than there are successions.
-        for _ in 0..followed.len() {
-            *home = followed.get(home).copied().unwrap_or(*home);
-        }
+        let names = std::iter::successors(Some(*home), next).take(followed.len() + 1);
+        *home = names.last().unwrap_or(*home);
     }
 }
 

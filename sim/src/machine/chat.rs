@@ -17,13 +17,10 @@ use rand::Rng as _;
 use wattle_contracts::control::Control;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
-use wattle_mesh::core::gossip::{Config, Pace};
 use wattle_mesh::core::membership::Evidence;
 use wattle_mesh::core::redial::{Source, Target};
 use wattle_mesh::core::time::Time;
-use wattle_mesh::net::gossip::{
-    Gate, News, Reader, chitchat_config, is_urgent, synthetic, text_of,
-};
+use wattle_mesh::net::gossip::{Gate, News, Reader, chitchat_config, synthetic, text_of};
 
 use super::{Cx, Machine, Wake, spread};
 use crate::lattice::happening::Happening;
@@ -45,8 +42,6 @@ pub(super) struct Chat {
     reader: Reader,
     /// What the node says of itself, by topic.
     own: BTreeMap<String, String>,
-    /// How often it begins an exchange.
-    pace: Pace,
     /// When chitchat was started, by the node's clock, and what its own clock showed then: so that
     /// not all nodes have their rounds at once.
     began: Time,
@@ -54,9 +49,8 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    pub(super) fn new(me: NodeId, round: Duration) -> Self {
+    pub(super) fn new(me: NodeId) -> Self {
         Self {
-            pace: Pace::new(Config::with_rounds_of(round), Time::ZERO),
             server: None,
             gate: Gate::new(me, wattle_mesh::net::Limits::default().nodes),
             reader: Reader::default(),
@@ -135,15 +129,12 @@ impl Machine {
     }
 
     /// Something that this node says of itself.
-    pub(super) fn chat_fact(&mut self, now: Time, fact: &Fact) {
+    pub(super) fn chat_fact(&mut self, fact: &Fact) {
         let Some(chat) = &mut self.chat else { return };
         // A report on hundreds of nodes may be too long for chitchat: then it is not told.
         let Ok(text) = text_of(fact) else { return };
         if let Some(server) = &chat.server {
             server.with(|chitchat| chitchat.self_node_state().set(&fact.topic, &text));
-        }
-        if is_urgent(&fact.topic) {
-            chat.pace.news(now);
         }
         chat.own.insert(fact.topic.clone(), text);
     }
@@ -175,8 +166,7 @@ impl Machine {
             // Whatever chitchat has drawn, it says the same to all of them.
             if let Some(syn) = sent.into_iter().next() {
                 for node in drawn {
-                    let pace = self.chat.as_mut().map(|chat| &mut chat.pace);
-                    if pace.is_some_and(|pace| pace.begin(cx.now, syn.len())) {
+                    if self.gossip.pace.begin(cx.now, syn.len()) {
                         self.chat_tell_any(node, syn.clone(), cx);
                     }
                 }

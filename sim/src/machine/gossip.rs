@@ -67,8 +67,8 @@ fn plain<S: serde::Serializer>(facts: &[Arc<Fact>], to: S) -> Result<S::Ok, S::E
 pub(super) struct State {
     me: NodeId,
     round: Duration,
-    /// How often it begins an exchange.
-    pace: Pace,
+    /// How often the node begins an exchange, be it chitchat's or the stand-in's.
+    pub(super) pace: Pace,
     known: BTreeMap<NodeId, Known>,
     live: BTreeSet<NodeId>,
     dead: BTreeSet<NodeId>,
@@ -180,11 +180,11 @@ impl Known {
 impl Machine {
     /// Something that this node says of itself goes out with the next round.
     pub(super) fn gossip_fact(&mut self, now: Time, fact: Fact) {
-        if self.chat.is_some() {
-            return self.chat_fact(now, &fact);
-        }
         if is_urgent(&fact.topic) {
             self.gossip.pace.news(now);
+        }
+        if self.chat.is_some() {
+            return self.chat_fact(&fact);
         }
         if let Some(own) = self.gossip.known.get_mut(&self.me) {
             own.beat.facts += 1;
