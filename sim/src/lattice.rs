@@ -13,6 +13,7 @@ pub mod happening;
 mod hostile;
 pub mod nodes;
 mod pipes;
+mod plan;
 mod quic;
 mod request;
 mod slots;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
-use wattle_contracts::id::{CellName, ComponentId, ContractId, Digest, NodeId, Subject};
+use wattle_contracts::id::{CellName, Digest, NodeId, Subject};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::key::remembered::Remembered;
 use wattle_contracts::record::{Labels, RecordBody, RecordKey};
@@ -35,6 +36,7 @@ use self::disk::Disk;
 use self::fabric::{Fabric, Quality};
 use self::happening::{Happened, Happening};
 use self::pipes::{Pipe, Side};
+pub use self::plan::{CallPlan, Plan};
 pub use self::request::RequestPlan;
 use self::slots::Slots;
 use crate::machine::{
@@ -45,27 +47,6 @@ use crate::queue::Queue;
 use crate::rng::Seeded;
 use crate::trace::{Trace, micros};
 use crate::wasm::Input;
-
-/// A node as it is set up.
-#[derive(Debug, Clone, Default)]
-pub struct Plan {
-    /// What people call it.
-    pub name: String,
-    /// Its labels.
-    pub labels: Labels,
-    /// The nodes whose addresses it is given.
-    pub join: Vec<usize>,
-    /// The only nodes that it may know; everybody where there is no limit.
-    pub circle: Option<Vec<usize>>,
-}
-
-impl Plan {
-    /// The cell that it is in, by its labels.
-    pub fn cell(&self) -> CellName {
-        let label = self.labels.get(CellName::LABEL);
-        label.and_then(|name| name.parse().ok()).unwrap_or_default()
-    }
-}
 
 /// A simulated mesh. Nodes are numbered from zero, and are down at first.
 #[derive(Debug)]
@@ -431,25 +412,6 @@ impl Lattice {
             circle: node.circle.clone(),
         }
     }
-}
-
-/// A call as somebody plans it.
-#[derive(Debug, Clone)]
-pub struct CallPlan {
-    /// The component that calls; nobody for an operator.
-    pub from: Option<ComponentId>,
-    /// Whom an operator calls.
-    pub to: Option<ComponentId>,
-    /// The contract.
-    pub contract: ContractId,
-    /// The function.
-    pub function: String,
-    /// The size of its arguments, in bytes.
-    pub bytes: usize,
-    /// Its arguments as a person writes them (WAVE), where a real component reads them.
-    pub arguments: Option<Arc<str>>,
-    /// How long it may take.
-    pub time: Duration,
 }
 
 fn seed_of(number: usize) -> [u8; 32] {

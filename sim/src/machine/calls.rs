@@ -1,6 +1,8 @@
 //! Calls that begin here: where each goes, and what becomes of it. As in the node's daemon
 //! (`invoke`, `reach`, `along`) and the mesh's links.
 
+mod choice;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +14,12 @@ use wattle_contracts::call::{
 use wattle_contracts::id::{ComponentId, ContractId, NodeId};
 use wattle_contracts::record::LinkOptions;
 use wattle_mesh::core::invoke::{Budgets, Call, Step, Verdict};
-use wattle_mesh::core::membership::Standing;
 use wattle_mesh::core::outbox::Sending;
-use wattle_mesh::core::routing::{self, Candidate, Router, Share};
+use wattle_mesh::core::routing::Router;
 use wattle_mesh::core::time::Time;
 
 use super::frame::{Answer, Body, Frame};
 use super::links::Way;
-use super::table::Target;
 use super::{Cx, Effect, Machine, Payload, Wake};
 use crate::lattice::happening::Happening;
 use crate::mutant::Mutant;
@@ -139,85 +139,6 @@ impl Machine {
             self.attempt_call(id, &[], cx);
         }
         self.settle(cx);
-    }
-
-    /// Where a call goes, and how its link wants it made.
-    fn resolve(
-        &mut self,
-        calling: &Calling,
-        cx: &mut Cx<'_>,
-    ) -> Result<(ComponentId, LinkOptions), ErrorKind> {
-        let Some(from) = &calling.from else {
-            let to = calling.to.clone().ok_or(ErrorKind::NotLinked)?;
-            self.table.target(&to).ok_or(ErrorKind::NotLinked)?;
-            return Ok((to, LinkOptions::ONCE));
-        };
-        let import = self.table.links.get(from, &calling.contract).ok_or(ErrorKind::NotLinked)?;
-        let shares = import.targets().iter().map(|link| Share {
-            weight: link.options.weight,
-            callable: self.answers_here(&link.to, &link.options)
-                || !self.serving(&link.to, &link.options, &[]).is_empty(),
-        });
-        let shares: Vec<Share> = shares.collect();
-        let drawn = routing::draw(&shares, cx.rng).and_then(|at| import.targets().get(at));
-        let link = drawn.ok_or(ErrorKind::Internal)?;
-        Ok((link.to.clone(), LinkOptions::clone(&link.options)))
-    }
-
-    /// Whether this node serves the target and the link lets it.
-    fn answers_here(&self, target: &ComponentId, options: &LinkOptions) -> bool {
-        self.serves_here(target)
-            && (!options.chooses_nodes() || {
-                let mut all = self.serving(target, options, &[]);
-                all.push(self.me);
-                routing::narrow(options, all, |node| self.labels_of(*node)).contains(&self.me)
-            })
-    }
-
-    /// The nodes, other than this one, that could be called now, as the link wants them.
-    fn serving(
-        &self,
-        target: &ComponentId,
-        options: &LinkOptions,
-        tried: &[NodeId],
-    ) -> Vec<NodeId> {
-        let Some(wanted) = self.table.target(target) else { return Vec::new() };
-        let serves = |node: &NodeId| match &wanted {
-            Target::Component => {
-                self.runs_of(*node).is_some_and(|runs| runs.components.contains_key(target))
-            }
-            Target::Provider(spec) => routing::provides(spec, *node, self.labels_of(*node)),
-        };
-        let others = self.everybody().filter(|node| *node != self.me);
-        let reachable = others.filter(|node| self.is_reachable(*node) && !tried.contains(node));
-        let mut serving: Vec<NodeId> = reachable.filter(serves).collect();
-        let current = self.table.declared(target);
-        routing::prefer(&mut serving, |node| {
-            let runs = self.runs_of(*node).and_then(|runs| runs.components.get(target));
-            runs.map(|declaration| declaration.app) == current
-        });
-        routing::narrow(options, serving, |node| self.labels_of(*node))
-    }
-
-    fn choose(
-        &mut self,
-        target: &ComponentId,
-        options: &LinkOptions,
-        tried: &[NodeId],
-        cx: &mut Cx<'_>,
-    ) -> Option<NodeId> {
-        let mut serving = self.serving(target, options, tried);
-        routing::prefer(&mut serving, |node| self.standing_of(*node) == Some(Standing::Alive));
-        let candidates: Vec<Candidate> = serving
-            .into_iter()
-            .map(|node| Candidate {
-                node,
-                rtt: self.round_trip(node),
-                detour: self.links.via(node).is_some(),
-                busy: 0,
-            })
-            .collect();
-        self.calls.router.pick(cx.now, &candidates, cx.rng)
     }
 
     /// What is to be done next about a call that may be repeated.
