@@ -13,13 +13,15 @@
 //!
 //! Bounds: [`MAX_HINTED`] targets that were never admitted, the least worthy and oldest of which
 //! go when others come; [`MAX_ADDRESSES`] addresses for each; [`Config::at_once`] attempts at
-//! once. Nodes that were admitted are bounded by the papers that the mesh's authority has signed.
+//! once, and fewer while this node is late ([`Redial::late`]). Nodes that were admitted are bounded by the papers that the mesh's authority has signed.
 
+mod accounts;
 mod connection;
 mod target;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::{Account, Accounts};
 pub use connection::{Connection, by_preference, superfluous, which_stays};
 pub use target::{Source, Target};
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub timeout: Duration,
     /// How many attempts at once.
     pub at_once: usize,
+    /// A node that is later than this is busy.
+    pub late: Duration,
     /// Nodes that were lost within so long of each other were most likely taken by the same cut.
     pub same_cut: Duration,
     /// When one of them is back, the others are tried within so long by the lower of the two node
@@ -74,6 +78,7 @@ impl Default for Config {
             courtesy: Duration::from_millis(300),
             timeout: Duration::from_secs(15),
             at_once: 16,
+            late: Duration::from_millis(100),
             same_cut: Duration::from_secs(15),
             spread: Duration::from_secs(2),
         }
@@ -102,6 +107,8 @@ pub struct Redial {
     resting: Arc<BTreeSet<NodeId>>,
     /// When those were lost that were tried in vain and have just come back.
     back: BTreeSet<Time>,
+    /// How many attempts at once, as long as this node keeps up.
+    at_once: usize,
 }
 
 impl Redial {
@@ -115,7 +122,20 @@ impl Redial {
             linked: BTreeSet::new(),
             resting: Arc::default(),
             back: BTreeSet::new(),
+            at_once: config.at_once,
         }
+    }
+
+    /// How late this node is with what it does by the clock. Handshakes are the dearest thing that
+    /// it does of its own accord: one that can't keep up begins half as many at once each time it
+    /// says so, and one more each time it is in time again. Where many nodes share a machine and all
+    /// start together, each handshake would else wait for so many others that none ends in time, and
+    /// all are begun anew.
+    pub fn late(&mut self, by: Duration) {
+        self.at_once = match by > self.config.late {
+            true => (self.at_once / 2).max(1),
+            false => (self.at_once + 1).min(self.config.at_once),
+        };
     }
 
     /// Leaves exactly these nodes alone: they are remembered, and not dialled.
@@ -130,21 +150,21 @@ impl Redial {
         }
     }
 
-    /// Somebody says that `target` may be reached at `addresses`.
+    /// Somebody says that `target` may be reached at `addresses`. Whether one of them was not known.
     pub fn hint(
         &mut self,
         now: Time,
         target: Target,
         addresses: impl IntoIterator<Item = String>,
         source: Source,
-    ) {
+    ) -> bool {
         if target == Target::Node(self.me) {
-            return;
+            return false;
         }
         let known = self.targets.get(&target);
         let linked = known.is_some_and(|entry| self.is_linked(&target, entry));
         if known.is_none() && !self.has_room_for(source) {
-            return;
+            return false;
         }
         let first = match &target {
             Target::Node(node) if source.is_mutual() && *node < self.me => {
@@ -165,6 +185,7 @@ impl Redial {
         if !linked && (news || source.is_first_hand()) {
             entry.start_afresh(now, first, self.config.fresh_every);
         }
+        news
     }
 
     /// There is an admitted connection to `node` now, by whichever side it was dialled, and if it
@@ -224,7 +245,7 @@ impl Redial {
             .map(|(target, entry)| (entry.next(), entry.source(), target.clone()))
             .collect();
         due.sort();
-        due.truncate(self.config.at_once.saturating_sub(self.dialling.len()));
+        due.truncate(self.at_once.saturating_sub(self.dialling.len()));
         let mut dials = Vec::with_capacity(due.len());
         for (_, _, target) in due {
             if let Some(entry) = self.targets.get_mut(&target) {
@@ -241,7 +262,7 @@ impl Redial {
         let timeout = self.config.timeout;
         let expiry = |target| self.targets.get(target).map(|entry| entry.begun().plus(timeout));
         let expiries = self.dialling.iter().filter_map(expiry);
-        if self.dialling.len() >= self.config.at_once {
+        if self.dialling.len() >= self.at_once {
             return expiries.min().unwrap_or(Time::NEVER);
         }
         if !self.back.is_empty() {
@@ -256,6 +277,24 @@ impl Redial {
     pub fn to_remember(&self) -> impl Iterator<Item = (NodeId, Vec<String>)> + '_ {
         self.targets.iter().filter_map(|(target, entry)| match target {
             Target::Node(node) if entry.was_admitted() => Some((*node, entry.addresses())),
+            _ => None,
+        })
+    }
+
+    /// Those of [`Redial::to_remember`] of which something was learned at `since` or later.
+    pub fn learned(&self, since: Time) -> impl Iterator<Item = (NodeId, Vec<String>)> + '_ {
+        self.targets.iter().filter_map(move |(target, entry)| match target {
+            Target::Node(node) if entry.was_admitted() && entry.learned() >= since => {
+                Some((*node, entry.addresses()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The node of [`Redial::to_remember`] that is reached at `address`, as far as that is known.
+    pub fn node_at(&self, address: &str) -> Option<NodeId> {
+        self.targets.iter().find_map(|(target, entry)| match target {
+            Target::Node(node) if entry.was_admitted() && entry.knows(address) => Some(*node),
             _ => None,
         })
     }

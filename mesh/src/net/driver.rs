@@ -39,7 +39,7 @@ use super::roster::Roster;
 use super::statement::{AboutFact, Topic};
 use super::streams::Opened;
 use super::view::View;
-use crate::core::redial::{Source, Target};
+use crate::core::redial::{Accounts, Source, Target};
 use crate::core::time::Time;
 use belonging::Belonging;
 use cells::Abroad;
@@ -90,8 +90,9 @@ pub(super) struct Driver {
     view: watch::Sender<Arc<View>>,
     /// Whom to remember, for the task that writes it down.
     remember: watch::Sender<Vec<(NodeId, Vec<Multiaddr>)>>,
-    /// When the peers were last told of each other.
-    told: Time,
+    ticked: Time,
+    /// When the peers are told of each other.
+    accounts: Accounts,
     probing: Probing,
     introducing: Introducing,
     met: Arc<Met>,
@@ -151,6 +152,8 @@ impl Driver {
 
     fn on_tick(&mut self) {
         let now = self.now();
+        let since = now.since(std::mem::replace(&mut self.ticked, now));
+        self.dialling.late(since.saturating_sub(self.config.timing.tick));
         for connection in self.connections.due(now, self.config.timing.settle) {
             self.swarm.close_connection(connection);
         }
@@ -218,29 +221,40 @@ impl Driver {
         self.publish();
     }
 
-    /// Tells every peer of this cell of the others, now and then.
+    /// Tells the peers of this cell of the others, now and then.
     fn tell_peers(&mut self, now: Time) {
-        if now.since(self.told) >= self.config.timing.peers {
-            self.told = now;
-            for node in self.peers.near() {
-                self.tell_peer(node);
+        let peers = self.peers.near();
+        let Some(account) = self.accounts.due(now, peers.iter().copied()) else { return };
+        let news = self.hints(self.dialling.learned(account.since));
+        for peer in peers {
+            match Some(peer) == account.whole {
+                true => self.tell_peer(peer),
+                false => self.tell_hints(peer, news.clone()),
             }
         }
     }
 
-    /// Tells one peer of the others.
+    /// Tells one peer of all others.
     fn tell_peer(&self, peer: NodeId) {
-        let known = self.dialling.to_remember();
-        let known = known.filter(|(node, _)| *node != peer && self.met.is_near(*node));
-        let hints = known.map(|(node, addresses)| PeerHint {
-            node,
-            addresses: for_others(addresses).iter().map(ToString::to_string).collect(),
-        });
-        let hints: Vec<PeerHint> =
-            hints.filter(|hint| !hint.addresses.is_empty()).take(MAX_HINTS).collect();
+        self.tell_hints(peer, self.hints(self.dialling.to_remember()));
+    }
+
+    fn tell_hints(&self, peer: NodeId, mut hints: Vec<PeerHint>) {
+        hints.retain(|hint| hint.node != peer);
+        hints.truncate(MAX_HINTS);
         if !hints.is_empty() {
             self.peers.tell(peer, Control::Peers(hints));
         }
+    }
+
+    /// What peers of this cell are told of these nodes.
+    fn hints(&self, known: impl Iterator<Item = (NodeId, Vec<Multiaddr>)>) -> Vec<PeerHint> {
+        let near = known.filter(|(node, _)| self.met.is_near(*node));
+        let hints = near.map(|(node, addresses)| PeerHint {
+            node,
+            addresses: for_others(addresses).iter().map(ToString::to_string).collect(),
+        });
+        hints.filter(|hint| !hint.addresses.is_empty()).collect()
     }
 
     /// The addresses at which others are told to reach this node.

@@ -195,7 +195,8 @@ impl Machine {
         let Some(chat) = &mut self.chat else { return };
         let now = chat.clock(cx.now);
         let Some(server) = &mut chat.server else { return };
-        let read = chat.gate.check(&message).and_then(|()| {
+        let read = chat.gate.pass(&message).and_then(|message| {
+            let message = message.into_owned();
             let fit = server.with(|chitchat| message::fit(message, chitchat, cx.rng));
             let fit = fit.unwrap_or_else(|| Err(anyhow::anyhow!("chitchat is busy")));
             fit.and_then(|bytes| ChitchatMessage::deserialize(&mut bytes.as_slice()))

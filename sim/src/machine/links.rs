@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wattle_contracts::id::NodeId;
-use wattle_mesh::core::redial::{Config, Connection, Redial, by_preference};
+use wattle_mesh::core::redial::{Accounts, Config, Connection, Redial, by_preference};
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::Timing;
 
@@ -30,7 +30,7 @@ pub(super) struct Links {
     /// Through whom nodes of other cells are, and to which of those there was a connection then.
     ways: Arc<BTreeMap<NodeId, NodeId>>,
     held: Vec<NodeId>,
-    told: Time,
+    accounts: Accounts,
     /// When the next attempt is due, if nothing changes before.
     dials: Time,
     news: bool,
@@ -59,7 +59,6 @@ impl Links {
     pub(super) fn new(me: NodeId, timing: Timing) -> Self {
         let config = Config { slowest: std::time::Duration::from_secs(15), ..Config::default() };
         Self {
-            timing,
             redial: Redial::new(me, config),
             standing: BTreeMap::new(),
             used: BTreeMap::new(),
@@ -70,7 +69,8 @@ impl Links {
             detours: BTreeMap::new(),
             ways: Arc::default(),
             held: Vec::new(),
-            told: Time::ZERO,
+            accounts: Accounts::new(timing.peers),
+            timing,
             dials: Time::ZERO,
             news: false,
             remembered: Vec::new(),
@@ -152,7 +152,7 @@ impl Links {
         if self.standing.len() > self.used.len() {
             return Time::ZERO;
         }
-        self.dials.min(self.told.plus(self.timing.peers))
+        self.dials.min(self.accounts.wake_at())
     }
 
     pub(super) fn via(&self, node: NodeId) -> Option<NodeId> {

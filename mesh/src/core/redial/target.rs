@@ -65,6 +65,8 @@ pub(super) struct Entry {
     source: Source,
     heard: Time,
     admitted: bool,
+    /// When it was admitted first, or an address was new.
+    learned: Time,
     failures: u32,
     next: Time,
     begun: Time,
@@ -82,6 +84,7 @@ impl Entry {
             source,
             heard: now,
             admitted: false,
+            learned: now,
             failures: 0,
             next,
             begun: Time::ZERO,
@@ -93,7 +96,9 @@ impl Entry {
 
     pub(super) fn hinted(&mut self, now: Time, source: Source) {
         // Only who was admitted is remembered.
-        self.admitted |= source == Source::Remembered;
+        if source == Source::Remembered {
+            self.belongs(now);
+        }
         self.source = self.source.min(source);
         self.heard = now;
     }
@@ -113,7 +118,11 @@ impl Entry {
             let Some(worst) = self.addresses().pop() else { break };
             self.addresses.remove(&worst);
         }
-        self.addresses.contains_key(&address)
+        let kept = self.addresses.contains_key(&address);
+        if kept {
+            self.learned = now;
+        }
+        kept
     }
 
     /// The addresses, the most promising first: where a connection was made last, then by the
@@ -136,7 +145,7 @@ impl Entry {
     }
 
     pub(super) fn admitted(&mut self, now: Time, address: Option<String>) {
-        self.admitted = true;
+        self.belongs(now);
         self.failures = 0;
         if let Some(address) = address {
             self.add_address(now, address.clone(), Source::Remembered);
@@ -144,6 +153,13 @@ impl Entry {
                 known.worked = Some(now);
             }
         }
+    }
+
+    fn belongs(&mut self, now: Time) {
+        if !self.admitted {
+            self.learned = now;
+        }
+        self.admitted = true;
     }
 
     pub(super) fn answered_by(&mut self, node: NodeId) {
@@ -212,6 +228,10 @@ impl Entry {
 
     pub(super) fn heard(&self) -> Time {
         self.heard
+    }
+
+    pub(super) fn learned(&self) -> Time {
+        self.learned
     }
 
     pub(super) fn was_admitted(&self) -> bool {

@@ -117,6 +117,26 @@ fn dialled(redial: &mut Redial, from: u64, millis: u64) -> BTreeMap<Target, u64>
 }
 
 #[test]
+fn a_node_that_is_late_begins_fewer_and_then_more_again() {
+    let mut redial = Redial::new(node(50), Config::default());
+    let mut rng = SmallRng::seed_from_u64(1);
+    for other in 0..40 {
+        redial.hint(at(0), Target::Node(node(other)), ["a".to_string()], Source::HostDirectory);
+    }
+    let (busy, in_time) = (Duration::from_millis(300), Duration::from_millis(10));
+    redial.late(busy);
+    redial.late(busy);
+    let begun = redial.due(at(1000), &mut rng);
+    assert_eq!(begun.len(), 4, "of sixteen");
+    (0..10).for_each(|_| redial.late(busy));
+    let dial = begun.first().unwrap();
+    redial.failed(at(1100), &dial.target, &mut rng);
+    assert!(redial.due(at(1100), &mut rng).is_empty(), "more are under way than it may begin");
+    (0..20).for_each(|_| redial.late(in_time));
+    assert_eq!(redial.due(at(1200), &mut rng).len(), 13);
+}
+
+#[test]
 fn when_one_is_back_those_that_were_lost_with_it_are_tried_soon_and_not_at_once() {
     let mut redial = Redial::new(node(50), Config { at_once: 100, ..Config::default() });
     let ids: Vec<u8> = (10..90).filter(|id| *id != 50).collect();
@@ -266,7 +286,9 @@ proptest! {
             now = now.plus(Duration::from_millis(later));
             let target = Target::Node(node(id));
             match what {
-                0 | 1 => redial.hint(now, target, [format!("{later}")], Source::Told),
+                0 | 1 => {
+                    redial.hint(now, target, [format!("{later}")], Source::Told);
+                }
                 2 => {
                     redial.connected(now, node(id), None);
                     under_way.remove(&target);

@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,12 @@ const MAX_FILES: usize = 1024;
 /// What a crash left behind is removed after so long.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
+/// All files are looked at so often where the folder does not change.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// A change that is older than this is another one than the next.
+const COARSE: Duration = Duration::from_secs(2);
+
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     node: NodeId,
@@ -39,6 +45,8 @@ pub(in crate::net) struct HostFiles {
     node: NodeId,
     /// The living file: the lock is on it.
     own: Option<File>,
+    /// When all files were last looked at, and when the folder had changed then.
+    looked: Option<(Instant, SystemTime)>,
 }
 
 impl HostFiles {
@@ -59,7 +67,7 @@ impl HostFiles {
             let path = folder.display().to_string();
             MeshError::File { what: "the host-local directory", path, source }
         })?;
-        Ok(Some(Self { folder, node, own: None }))
+        Ok(Some(Self { folder, node, own: None, looked: None }))
     }
 
     /// Says where this node is reached.
@@ -85,8 +93,26 @@ impl HostFiles {
         self.own.as_ref().is_some_and(|own| same(own).unwrap_or(false))
     }
 
+    /// Those of [`HostFiles::others`], if somebody may have come since this was last asked, and else
+    /// now and then: with many nodes, opening all of their files every second is what an idle node
+    /// does most. Who comes, or comes back, puts a file there, which changes the folder.
+    pub(in crate::net) fn news(&mut self) -> io::Result<Vec<(NodeId, Vec<Multiaddr>)>> {
+        let changed = fs::metadata(&self.folder)?.modified()?;
+        // Times of files are as coarse as the kernel's clock: what changed just now may change again
+        // within the same time.
+        let is_settled = changed.elapsed().is_ok_and(|age| age > COARSE);
+        let is_known =
+            |(at, then): &(Instant, SystemTime)| at.elapsed() < AGAIN && *then == changed;
+        if is_settled && self.looked.as_ref().is_some_and(is_known) {
+            return Ok(Vec::new());
+        }
+        let others = self.others()?;
+        self.looked = is_settled.then(|| (Instant::now(), changed));
+        Ok(others)
+    }
+
     /// The other living nodes.
-    pub(in crate::net) fn others(&self) -> io::Result<Vec<(NodeId, Vec<Multiaddr>)>> {
+    fn others(&self) -> io::Result<Vec<(NodeId, Vec<Multiaddr>)>> {
         let mut found = Vec::new();
         for file in fs::read_dir(&self.folder)?.take(MAX_FILES) {
             let path = file?.path();
@@ -194,6 +220,29 @@ mod tests {
         two.own = None;
         assert!(two.own_path().exists());
         assert!(one.others().unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_comes_is_news_at_once_and_who_is_there_now_and_then() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut one, mut two) = (files(root.path(), 1), files(root.path(), 2));
+        two.announce(&[address(2)]).unwrap();
+        let there = [(two.node, vec![address(2)])];
+        // As long as the folder may change unseen, it is looked into each time.
+        assert_eq!(one.news().unwrap(), there);
+        assert_eq!(one.news().unwrap(), there);
+        let long_ago = SystemTime::now() - Duration::from_secs(60);
+        let settle = || File::open(&one.folder).unwrap().set_modified(long_ago).unwrap();
+        settle();
+        assert_eq!(one.news().unwrap(), there);
+        assert_eq!(one.news().unwrap(), []);
+        let mut three = files(root.path(), 3);
+        three.announce(&[address(3)]).unwrap();
+        assert_eq!(one.news().unwrap().len(), 2);
+        File::open(&one.folder).unwrap().set_modified(long_ago).unwrap();
+        one.news().unwrap();
+        one.looked = one.looked.map(|(at, changed)| (at - AGAIN, changed));
+        assert_eq!(one.news().unwrap().len(), 2);
     }
 
     #[test]

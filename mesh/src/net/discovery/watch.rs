@@ -43,7 +43,7 @@ pub(in crate::net) async fn watch_host(
             if !own.is_empty() && (anew || !files.is_announced()) {
                 files.announce(&own).unwrap_or_else(|error| complain(&error));
             }
-            let others = files.others().unwrap_or_else(|error| {
+            let others = files.news().unwrap_or_else(|error| {
                 complain(&error);
                 Vec::new()
             });

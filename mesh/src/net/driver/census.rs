@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use wattle_contracts::audit::Head;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
 
@@ -20,8 +21,39 @@ use crate::core::time::Time;
 use crate::net::cells::Met;
 use crate::net::gossip::Heard;
 use crate::net::metrics::Metrics;
-use crate::net::statement::{AboutFact, Runs, Topic};
+use crate::net::statement::{AboutFact, Load, Runs, Topic};
 use crate::net::view::{FoundBy, NodeView, View};
+
+/// A round trip that differs by less is the same one.
+const RTT_NOISE: Duration = Duration::from_micros(500);
+
+/// What a node says of itself. Default until it has said something that can be read.
+#[derive(Debug, Clone, Default)]
+struct Statements {
+    about: AboutFact,
+    runs: Runs,
+    load: Load,
+    audit: Option<Head>,
+}
+
+impl Statements {
+    /// Decodes what is said anew.
+    fn take(&mut self, fact: &Fact) {
+        match &*fact.topic {
+            topic if topic == Topic::About.name() => {
+                self.about = fact.statement().unwrap_or_default();
+            }
+            topic if topic == Topic::Runs.name() => {
+                self.runs = fact.statement().unwrap_or_default();
+            }
+            topic if topic == Topic::Load.name() => {
+                self.load = fact.statement().unwrap_or_default();
+            }
+            topic if topic == Topic::Audit.name() => self.audit = fact.statement().ok(),
+            _ => {}
+        }
+    }
+}
 
 /// Membership, and the view that was last made of it.
 #[derive(Debug)]
@@ -31,7 +63,9 @@ pub(super) struct Census {
     membership: Membership,
     metrics: Arc<Metrics>,
     /// What the facts say, decoded once.
-    statements: BTreeMap<NodeId, AboutFact>,
+    statements: BTreeMap<NodeId, Statements>,
+    /// The round trips that the last view shows.
+    shown: BTreeMap<NodeId, Duration>,
     changed: bool,
 }
 
@@ -44,7 +78,15 @@ impl Census {
         remembered: impl IntoIterator<Item = NodeId>,
     ) -> Self {
         let membership = Membership::new(me, Config::default(), now, remembered);
-        Self { me, met, membership, metrics, statements: BTreeMap::new(), changed: true }
+        Self {
+            me,
+            met,
+            membership,
+            metrics,
+            statements: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            changed: true,
+        }
     }
 
     pub(super) fn connected(&mut self, now: Time, node: NodeId) {
@@ -63,7 +105,11 @@ impl Census {
 
     pub(super) fn round_trip(&mut self, now: Time, node: NodeId, time: Duration) {
         self.handle(now, Evidence::RoundTrip(node, time));
-        self.changed = true;
+        // Measured all the time, and never twice the same: each view is looked at by all who choose
+        // between nodes.
+        let measured = self.membership.node(node).and_then(Node::round_trip).unwrap_or(time);
+        let is_like = |shown: &Duration| shown.abs_diff(measured) <= *shown / 4 + RTT_NOISE;
+        self.changed |= !self.shown.get(&node).is_some_and(is_like);
     }
 
     pub(super) fn heard(&mut self, now: Time, heard: Heard) {
@@ -125,16 +171,15 @@ impl Census {
             matches!(standing, Standing::Alive | Standing::Suspect) && self.met.is_near(node.id())
         };
         let member = |node: &Node| {
-            let about = self.statements.get(&node.id());
-            let runs: Option<Runs> = node.statement(Topic::Runs.name());
+            let said = self.statements.get(&node.id());
             CellMember {
                 node: node.id(),
                 addresses: match node.id() == self.me {
                     true => told(own_addresses.to_vec()),
                     false => told(self.says_reached_at(node.id())),
                 },
-                labels: about.map(|about| about.about.labels.clone()).unwrap_or_default(),
-                serves: runs.map(|runs| runs.components).unwrap_or_default(),
+                labels: said.map(|said| said.about.about.labels.clone()).unwrap_or_default(),
+                serves: said.map(|said| said.runs.components.clone()).unwrap_or_default(),
             }
         };
         self.membership.nodes().filter(is_there).map(member).collect()
@@ -188,8 +233,8 @@ impl Census {
 
     /// Where `node` says that it is reached.
     pub(super) fn says_reached_at(&self, node: NodeId) -> Vec<Multiaddr> {
-        let about = self.statements.get(&node);
-        let addresses = about.map(|about| about.addresses.as_slice()).unwrap_or_default();
+        let said = self.statements.get(&node);
+        let addresses = said.map(|said| said.about.addresses.as_slice()).unwrap_or_default();
         addresses.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
@@ -202,6 +247,9 @@ impl Census {
         let mut changes = Vec::new();
         self.membership.tick(now, &mut changes);
         self.note(changes);
+        // What is known by hearsay only may have had to go.
+        let known = |node: &NodeId| self.membership.node(*node).is_some();
+        self.statements.retain(|node, _| known(node));
     }
 
     /// The view, if it may have changed since it was last asked for.
@@ -220,7 +268,7 @@ impl Census {
         let view_of = |node: &Node| {
             let id = node.id();
             let is_self = id == self.me;
-            let about = self.statements.get(&id);
+            let said = self.statements.get(&id).cloned().unwrap_or_default();
             let via = detours.remove(&id);
             let view = NodeView {
                 id,
@@ -248,14 +296,18 @@ impl Census {
                     Some(relay) => self.membership.round_trip_through(relay, id),
                     None => node.round_trip(),
                 },
-                about: about.map(|about| about.about.clone()).unwrap_or_default(),
-                runs: node.statement(Topic::Runs.name()).unwrap_or_default(),
-                load: node.statement(Topic::Load.name()).unwrap_or_default(),
-                audit: node.statement(Topic::Audit.name()),
+                about: said.about.about,
+                runs: said.runs,
+                load: said.load,
+                audit: said.audit,
             };
             (id, view)
         };
-        Some(View { nodes: self.membership.nodes().map(view_of).collect() })
+        let view = View { nodes: self.membership.nodes().map(view_of).collect() };
+        let measured = self.membership.nodes();
+        let measured = measured.filter_map(|node| Some((node.id(), node.round_trip()?)));
+        self.shown = measured.collect();
+        Some(view)
     }
 
     fn handle(&mut self, now: Time, evidence: Evidence) {
@@ -273,9 +325,8 @@ impl Census {
                     self.changed = true;
                 }
                 Change::Fact { node, topic } => {
-                    if topic == Topic::About.name() {
-                        let said = self.membership.node(node).and_then(|n| n.statement(&topic));
-                        self.statements.insert(node, said.unwrap_or_default());
+                    if let Some(fact) = self.membership.node(node).and_then(|n| n.fact(&topic)) {
+                        self.statements.entry(node).or_default().take(fact);
                     }
                     self.changed = true;
                 }
@@ -287,7 +338,5 @@ impl Census {
                 _ => self.changed = true,
             }
         }
-        let known = |node: &NodeId| self.membership.node(*node).is_some();
-        self.statements.retain(|node, _| known(node));
     }
 }

@@ -1,6 +1,7 @@
 //! Attempts to connect: whom and when is decided by [`Redial`], how is done here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
@@ -40,7 +41,7 @@ pub(super) struct Dialling {
 impl Dialling {
     pub(super) fn new(me: NodeId) -> Self {
         // Slower than this, a network that is whole again would have to wait for us.
-        let config = Config { slowest: std::time::Duration::from_secs(15), ..Config::default() };
+        let config = Config { slowest: Duration::from_secs(15), ..Config::default() };
         let redial = Redial::new(me, config);
         Self { redial, attempts: BTreeMap::new(), resolving: JoinSet::new(), news: false }
     }
@@ -53,13 +54,17 @@ impl Dialling {
         source: Source,
     ) {
         let addresses = addresses.iter().filter_map(canonical).map(|address| address.to_string());
-        self.news = true;
-        self.redial.hint(now, target, addresses, source);
+        self.news |= self.redial.hint(now, target, addresses, source);
     }
 
     /// Leaves exactly these nodes alone.
     pub(super) fn rest(&mut self, nodes: BTreeSet<NodeId>) {
         self.redial.rest(nodes.into());
+    }
+
+    /// How late this node is.
+    pub(super) fn late(&mut self, by: Duration) {
+        self.redial.late(by);
     }
 
     /// A connection to `node` is needed now.
@@ -146,11 +151,17 @@ impl Dialling {
         parse(&self.redial.addresses(node))
     }
 
+    /// Those of which something was learned at `since` or later.
+    pub(super) fn learned(
+        &self,
+        since: Time,
+    ) -> impl Iterator<Item = (NodeId, Vec<Multiaddr>)> + '_ {
+        self.redial.learned(since).map(|(node, addresses)| (node, parse(&addresses)))
+    }
+
     /// The node that is reached at `address`, as far as that is known.
     pub(super) fn node_at(&self, address: &Multiaddr) -> Option<NodeId> {
-        let address = canonical(address)?;
-        let mut known = self.to_remember();
-        known.find(|(_, addresses)| addresses.contains(&address)).map(|(node, _)| node)
+        self.redial.node_at(&canonical(address)?.to_string())
     }
 
     pub(super) fn found_by(&self, node: NodeId) -> FoundBy {

@@ -22,7 +22,7 @@ use super::probing::Probing;
 use super::renewing::Renewing;
 use super::{Driver, Inputs};
 use crate::core::mux;
-use crate::core::redial::{Source, Target};
+use crate::core::redial::{Accounts, Source, Target};
 use crate::core::time::Time;
 use crate::net::admission::Door;
 use crate::net::artifact::Onward;
@@ -127,7 +127,8 @@ pub(in crate::net) async fn start(
         reachable: watch::channel(Vec::new()).0,
         view: watch::channel(Arc::new(View::default())).0,
         remember: watch::channel(Vec::new()).0,
-        told: Time::ZERO,
+        ticked: Time::ZERO,
+        accounts: Accounts::new(config.timing.peers),
         probing: Probing::new(config.timing.ping),
         introducing: Introducing::default(),
         abroad: Abroad::new(node, met.own().clone()),

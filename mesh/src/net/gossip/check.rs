@@ -1,10 +1,17 @@
 //! Looks into a message of gossip before chitchat does. Every id in a digest creates state
 //! there, for a long time: only ids that can be right are let in, and only so many.
+//!
+//! And it spares what would be said in vain. chitchat stops naming a node that has been dead for
+//! some minutes, and answers whoever does not name one with all that it knows of it. Nodes find out
+//! at different times who is dead, a node that has just started last of all: until it stops too, it
+//! tells all of each dead node to everybody in every exchange, and nobody listens. In a cell whose
+//! nodes are restarted one after another, that was most of what gossip cost.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chitchat::{ChitchatId, Deserializable as _};
+use chitchat::{ChitchatId, Deserializable as _, Serializable as _, Version};
 use wattle_contracts::id::NodeId;
 
 use super::words::synthetic;
@@ -45,19 +52,71 @@ const UNCOMPRESSED: u8 = 2;
 pub struct Gate {
     own: NodeId,
     limit: usize,
-    /// Ids that chitchat knows. Refreshed from chitchat itself.
-    known: Mutex<BTreeSet<ChitchatId>>,
+    state: Mutex<State>,
+}
+
+/// What chitchat knows. Refreshed from chitchat itself.
+#[derive(Debug, Default)]
+struct State {
+    known: BTreeSet<ChitchatId>,
+    /// Who is dead, and up to which version it is known.
+    dead: BTreeMap<ChitchatId, Version>,
 }
 
 impl Gate {
     /// A gate of the node `own`, which lets in at most `limit` ids.
     pub fn new(own: NodeId, limit: usize) -> Self {
-        Self { own, limit: limit.min(MAX_IDS), known: Mutex::default() }
+        Self { own, limit: limit.min(MAX_IDS), state: Mutex::default() }
     }
 
-    /// What chitchat knows by now.
-    pub fn refresh(&self, known: impl Iterator<Item = ChitchatId>) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known.collect();
+    /// What chitchat knows by now, and who of them is dead and known up to which version.
+    pub fn refresh(
+        &self,
+        known: impl Iterator<Item = ChitchatId>,
+        dead: impl Iterator<Item = (ChitchatId, Version)>,
+    ) {
+        *self.state() = State { known: known.collect(), dead: dead.collect() };
+    }
+
+    /// The message as chitchat may see it; or why it may not.
+    pub fn pass<'a>(&self, message: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
+        self.check(message)?;
+        Ok(self.sparing(message).map_or(Cow::Borrowed(message), Cow::Owned))
+    }
+
+    /// A question as if it named the dead whom it does not name, so that the answer leaves them
+    /// out. Who wants to know of one names it, as it was named to him. `None` where there are none.
+    fn sparing(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let (head, digest) = message.split_at_checked(PROLOGUE.len() + 1)?;
+        let state = self.state();
+        if state.dead.is_empty() || !matches!(head.last(), Some(&(SYN | SYN_ACK))) {
+            return None;
+        }
+        let mut rest = digest;
+        let count = u16::deserialize(&mut rest).ok()?;
+        let mut missing = state.dead.clone();
+        for _ in 0..count {
+            missing.remove(&ChitchatId::deserialize(&mut rest).ok()?);
+            rest = rest.get(NODE_DIGEST..)?;
+        }
+        let count = count.checked_add(u16::try_from(missing.len()).ok()?)?;
+        if missing.is_empty() {
+            return None;
+        }
+        let entries = digest.get(2..digest.len() - rest.len())?;
+        let mut bytes = head.to_vec();
+        count.serialize(&mut bytes);
+        bytes.extend_from_slice(entries);
+        for (id, version) in &missing {
+            id.serialize(&mut bytes);
+            [0, 0, *version].iter().for_each(|number: &u64| number.serialize(&mut bytes));
+        }
+        bytes.extend_from_slice(rest);
+        Some(bytes)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether chitchat may see this message; else, why not.
@@ -79,7 +138,8 @@ impl Gate {
     /// Checks a digest, and gives back what stands after it.
     fn check_digest<'a>(&self, mut bytes: &'a [u8]) -> Result<&'a [u8], String> {
         let count = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let known = &mut state.known;
         let mut new = BTreeSet::new();
         for _ in 0..count {
             let id = ChitchatId::deserialize(&mut bytes).map_err(|error| error.to_string())?;
@@ -196,18 +256,51 @@ mod tests {
         }
         assert!(gate.check(&syn(&[id(100, 1)])).is_err());
         gate.check(&syn(&[id(99, 1)])).unwrap();
-        gate.refresh(std::iter::empty());
+        gate.refresh(std::iter::empty(), std::iter::empty());
         let generation = |generation| gate.check(&syn(&[id(1, generation)]));
         assert!((0..64).all(|number| generation(number).is_ok()));
         assert!(generation(64).is_err());
     }
 
+    /// The ids that a question names, each with its version.
+    fn named(message: &[u8]) -> BTreeMap<ChitchatId, u64> {
+        let mut bytes = &message[PROLOGUE.len() + 1..];
+        let count = u16::deserialize(&mut bytes).unwrap();
+        let named = (0..count).map(|_| {
+            let id = ChitchatId::deserialize(&mut bytes).unwrap();
+            let numbers = [(); 3].map(|()| u64::deserialize(&mut bytes).unwrap());
+            (id, numbers[2])
+        });
+        let named = named.collect();
+        assert_eq!(String::deserialize(&mut bytes).unwrap(), "mesh", "the rest is as it was");
+        named
+    }
+
+    #[test]
+    fn who_does_not_name_the_dead_is_not_told_of_them() {
+        let gate = gate();
+        let question = syn(&[id(1, 1), id(2, 1)]);
+        assert!(matches!(gate.pass(&question).unwrap(), Cow::Borrowed(_)), "nobody is dead");
+        let known = [id(1, 1), id(2, 1), id(3, 1), id(4, 1)];
+        gate.refresh(known.into_iter(), [(id(2, 1), 8), (id(3, 1), 9)].into_iter());
+        let seen = gate.pass(&question).unwrap();
+        // Two is dead as well, and asked for: of its version, all that is newer is told.
+        assert_eq!(named(&seen), [(id(1, 1), 0), (id(2, 1), 0), (id(3, 1), 9)].into());
+        let all = syn(&[id(2, 1), id(3, 1)]);
+        assert!(matches!(gate.pass(&all).unwrap(), Cow::Borrowed(_)), "both are named");
+        let ack = [PROLOGUE.as_slice(), &[ACK, NO_MORE_BLOCKS]].concat();
+        assert_eq!(gate.pass(&ack).unwrap(), ack);
+    }
+
     #[test]
     fn no_bytes_make_the_check_panic() {
         let message = syn(&[id(1, 1), id(2, 1)]);
+        let gate = gate();
+        gate.refresh([id(3, 1)].into_iter(), [(id(3, 1), 1)].into_iter());
         for end in 0..message.len() {
-            let _ = gate().check(&message[..end]);
+            let _ = gate.pass(&message[..end]);
+            let _ = gate.sparing(&message[..end]);
         }
-        assert!(gate().check(&[0; 70_000]).is_err());
+        assert!(gate.pass(&[0; 70_000]).is_err());
     }
 }

@@ -75,7 +75,8 @@ impl Reader {
             }
         }
         self.seen.retain(|id, _| states.contains_key(id));
-        gate.refresh(states.keys().cloned());
+        let version = |id: &ChitchatId| Some((id.clone(), states.get(id)?.max_version()));
+        gate.refresh(states.keys().cloned(), chitchat.dead_nodes().filter_map(version));
         // A node that came back lives under a new id while its old one is dead.
         let live: BTreeSet<NodeId> =
             chitchat.live_nodes().filter(|id| *id != own).filter_map(|id| self.node(id)).collect();

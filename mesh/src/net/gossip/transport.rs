@@ -139,9 +139,8 @@ impl Socket for Carrier {
             };
             let near =
                 self.met.is_near(from).then_some(()).ok_or("it is of another cell".to_owned());
-            let message = near.and_then(|()| self.gate.check(&bytes)).and_then(|()| {
-                ChitchatMessage::deserialize(&mut bytes.as_slice())
-                    .map_err(|error| format!("{error:#}"))
+            let message = near.and_then(|()| self.gate.pass(&bytes)).and_then(|bytes| {
+                ChitchatMessage::deserialize(&mut &*bytes).map_err(|error| format!("{error:#}"))
             });
             match message {
                 Ok(message) => return Ok((synthetic(from), message)),

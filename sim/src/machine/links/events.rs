@@ -54,8 +54,9 @@ impl Machine {
         {
             return;
         }
-        (self.links.news, self.links.dials) = (true, Time::ZERO);
-        self.links.redial.hint(cx.now, target, addresses.iter().cloned(), source);
+        self.links.dials = Time::ZERO;
+        self.links.news |=
+            self.links.redial.hint(cx.now, target, addresses.iter().cloned(), source);
     }
 
     pub(in crate::machine) fn on_hints(&mut self, hints: Vec<PeerHint>, cx: &mut Cx<'_>) {
@@ -180,16 +181,11 @@ impl Machine {
     }
 
     pub(in crate::machine) fn tick_links(&mut self, cx: &mut Cx<'_>) {
-        let now = cx.now;
         if self.links.standing.len() > self.links.used.len() {
             self.close_superfluous(cx);
         }
         self.dial_due(cx);
-        if now.since(self.links.told) >= self.links.timing.peers {
-            self.links.told = now;
-            let peers: Vec<NodeId> = self.links.near().collect();
-            peers.into_iter().for_each(|peer| self.tell_peer(peer, cx));
-        }
+        self.tell_peers(cx);
     }
 
     fn close_superfluous(&mut self, cx: &mut Cx<'_>) {
@@ -219,16 +215,37 @@ impl Machine {
         self.links.dials = self.links.redial.wake_at();
     }
 
-    fn tell_peer(&mut self, peer: NodeId, cx: &mut Cx<'_>) {
+    fn tell_peers(&mut self, cx: &mut Cx<'_>) {
         // In a mesh where each knows a circle of its own, there is nothing to tell.
-        if self.circle.is_some() {
+        if self.circle.is_some() || cx.now < self.links.accounts.wake_at() {
             return;
         }
-        let known = self.links.redial.to_remember();
-        let known = known.filter(|(node, _)| *node != peer && self.is_near(*node));
-        let hints = known.map(|(node, addresses)| PeerHint { node, addresses });
-        let hints: Vec<PeerHint> =
-            hints.filter(|hint| !hint.addresses.is_empty()).take(MAX_HINTS).collect();
+        let peers: Vec<NodeId> = self.links.near().collect();
+        let Some(account) = self.links.accounts.due(cx.now, peers.iter().copied()) else { return };
+        let news = self.hints(self.links.redial.learned(account.since));
+        for peer in peers {
+            match Some(peer) == account.whole {
+                true => self.tell_peer(peer, cx),
+                false => self.tell_hints(peer, news.clone(), cx),
+            }
+        }
+    }
+
+    fn tell_peer(&mut self, peer: NodeId, cx: &mut Cx<'_>) {
+        if self.circle.is_none() {
+            self.tell_hints(peer, self.hints(self.links.redial.to_remember()), cx);
+        }
+    }
+
+    fn hints(&self, known: impl Iterator<Item = (NodeId, Vec<String>)>) -> Vec<PeerHint> {
+        let near = known.filter(|(node, _)| self.is_near(*node));
+        let hints = near.map(|(node, addresses)| PeerHint { node, addresses });
+        hints.filter(|hint| !hint.addresses.is_empty()).collect()
+    }
+
+    fn tell_hints(&self, peer: NodeId, mut hints: Vec<PeerHint>, cx: &mut Cx<'_>) {
+        hints.retain(|hint| hint.node != peer);
+        hints.truncate(MAX_HINTS);
         if !hints.is_empty() {
             self.tell(peer, Control::Peers(hints), cx);
         }
