@@ -71,7 +71,7 @@ component = "ledger"
 subjects = ["orders.>"]
 "#;
 
-const HASH: &str = "sha256:3b83dce83413eea930c564de8f57d203b2d2b056a881b3a6b940da6fb5f77167";
+const HASH: &str = "sha256:ee6bfddf3da7ddebd79af21668f1cf55625cf7e7bae82ffd360a3d026a3d9d6d";
 
 #[test]
 fn the_golden_run_is_what_it_was() {
