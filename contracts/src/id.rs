@@ -10,7 +10,7 @@ mod subject;
 
 pub use config::ConfigName;
 pub use contract::ContractId;
-pub use hash::{Digest, InviteKey, MeshId, NodeId, OperatorKey, PublisherKey};
+pub use hash::{AuthorityKey, Digest, InviteKey, MeshId, NodeId, OperatorKey, PublisherKey};
 pub use name::{AppName, CellName, ComponentId, LinkName, LocalName};
 pub use subject::{Subject, SubjectPattern};
 

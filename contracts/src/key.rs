@@ -37,6 +37,8 @@ pub enum Purpose {
     Renewal,
     /// That a node goes on with a new key, signed by both keys.
     Succession,
+    /// That a mesh's authority has a new key, signed by both keys.
+    Handover,
 }
 
 impl Purpose {
@@ -55,6 +57,7 @@ impl Purpose {
             Purpose::Delegation => b"wattle delegation v1\0",
             Purpose::Renewal => b"wattle renewal v1\0",
             Purpose::Succession => b"wattle succession v1\0",
+            Purpose::Handover => b"wattle handover v1\0",
         }
     }
 

@@ -5,6 +5,7 @@ mod ancestry;
 mod app;
 mod config;
 mod grant;
+mod handed;
 mod key;
 mod link;
 mod operator;
@@ -22,6 +23,7 @@ pub use app::{
 };
 pub use config::{Config, ConfigKey};
 pub use grant::{Asked, Grant, Missing, Rule, host_matches, plain};
+pub use handed::Handed;
 pub use key::{RecordKey, RecordKeyError};
 pub use link::{Link, LinkKey, LinkOptions};
 pub use operator::{Admin, Admitted, Charter, Operator};
@@ -106,6 +108,8 @@ pub enum RecordBody {
     Renewed(Box<Paper>),
     /// The node has this key now.
     Succession(Box<Succeeded>),
+    /// The mesh's authority has this key now.
+    Handover(Box<Handed>),
 }
 
 /// A signed, versioned statement about one key.
@@ -244,6 +248,11 @@ impl Record {
                 if succeeded.is_of(*node, self.version.writer) =>
             {
                 succeeded.check()
+            }
+            (RecordKey::Handover(former), RecordBody::Handover(handed))
+                if handed.is_of(*former, self.version.writer) =>
+            {
+                handed.check()
             }
             (RecordKey::Revocation(_), RecordBody::Revocation(revocation)) => revocation.check(),
             (key, RecordBody::Tombstone) if key.is_for_good() => {

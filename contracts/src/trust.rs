@@ -2,6 +2,7 @@
 //! signs papers in its place; and any node can check that chain without asking anybody.
 
 mod access;
+mod handover;
 mod invitation;
 mod paper;
 mod renewal;
@@ -12,6 +13,7 @@ mod tests;
 mod token;
 
 pub use access::{AccessBody, AccessError, AccessToken};
+pub use handover::{Authority, Handover, HandoverBody, HandoverError, Handovers, Signs};
 pub use invitation::{Invitation, InvitationBody, InvitationError, Invited};
 pub use paper::{Paper, PaperBody, PaperError};
 pub use renewal::{Delegation, DelegationBody, DelegationError, Renewal};

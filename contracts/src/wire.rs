@@ -20,7 +20,7 @@ use crate::trust::Paper;
 
 /// The version of everything in this module. Two nodes talk only where it is equal; a change of
 /// format raises it.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// The largest admission message, in bytes: all that a stranger can make a node read.
 pub const MAX_HELLO: usize = 4096;

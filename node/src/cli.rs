@@ -26,6 +26,7 @@ mod publishers;
 mod revoke;
 mod rm;
 mod rotate_key;
+mod rotate_mesh;
 mod secret;
 mod sign;
 mod signing;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::trust::Paper;
+use wattle_contracts::trust::{Authority, Paper};
 
 /// A node's data folder. Only its owner may look into it.
 #[derive(Debug, Clone)]
@@ -230,6 +230,15 @@ pub(crate) fn read_key(path: &Path) -> Result<SigningKey> {
         );
     }
     SigningKey::from_text(&text).with_context(|| format!("can't use the key {}", path.display()))
+}
+
+/// Reads the key of a mesh's authority, with how it came to be that.
+pub(crate) fn read_authority(path: &Path) -> Result<Authority> {
+    let key = read_key(path)?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("can't read the key {}", path.display()))?;
+    Authority::from_text(key, &text)
+        .with_context(|| format!("can't use the key {}", path.display()))
 }
 
 /// Writes a new file that only its owner can read. An existing one is never overwritten.

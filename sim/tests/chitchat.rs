@@ -99,7 +99,10 @@ fn a_node_that_has_just_started_tells_of_the_dead_only_who_asks() {
     run(&mut mesh, 60);
     let few_there = sends(&mut mesh);
     // It still names the dead, to a few.
-    assert!(few_there < 2 * all_there, "{few_there} bytes in a minute; {all_there} with all others");
+    assert!(
+        few_there < 2 * all_there,
+        "{few_there} bytes in a minute; {all_there} with all others"
+    );
 }
 
 #[test]

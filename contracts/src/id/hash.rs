@@ -90,6 +90,10 @@ bytes32!(
     OperatorKey
 );
 bytes32!(
+    /// A key of a mesh's authority: the one that names the mesh, or one to which it was handed over.
+    AuthorityKey
+);
+bytes32!(
     /// An invitation: the Ed25519 public key whose private half its token carries.
     InviteKey
 );
@@ -205,6 +209,7 @@ macro_rules! prefixed_key {
 
 prefixed_key!(MeshId, "mesh:", "a mesh id (mesh:…)");
 prefixed_key!(PublisherKey, "publisher:", "a publisher's public key (publisher:…)");
+prefixed_key!(AuthorityKey, "authority:", "a public key of a mesh's authority (authority:…)");
 prefixed_key!(OperatorKey, "operator:", "an operator's public key (operator:…)");
 prefixed_key!(InviteKey, "invite:", "an invitation's public key (invite:…)");
 

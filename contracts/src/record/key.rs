@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigKey, LinkKey, Revoked};
-use crate::id::{AppName, CellName, NodeId, OperatorKey, PublisherKey};
+use crate::id::{AppName, AuthorityKey, CellName, NodeId, OperatorKey, PublisherKey};
 
 /// What a record is about. One key has one current record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum RecordKey {
     Renewed(NodeId),
     /// That a node goes on with a new key; about the old one.
     Succession(NodeId),
+    /// That the mesh's authority has a new key; about the old one.
+    Handover(AuthorityKey),
 }
 
 impl RecordKey {
@@ -55,6 +57,7 @@ impl RecordKey {
                 | Self::Renewer(_)
                 | Self::Renewed(_)
                 | Self::Succession(_)
+                | Self::Handover(_)
         )
     }
 }
@@ -76,6 +79,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Renewer(node) => write!(f, "renewer/{node}"),
             RecordKey::Renewed(node) => write!(f, "renewed/{node}"),
             RecordKey::Succession(node) => write!(f, "succession/{node}"),
+            RecordKey::Handover(key) => write!(f, "handover/{key}"),
         }
     }
 }
@@ -109,9 +113,10 @@ impl FromStr for RecordKey {
             Some(("renewer", node)) => node.parse().map(Self::Renewer),
             Some(("renewed", node)) => node.parse().map(Self::Renewed),
             Some(("succession", node)) => node.parse().map(Self::Succession),
+            Some(("handover", key)) => key.parse().map(Self::Handover),
             _ => {
                 let kinds = "app/, link/, config/, secret/, publisher/, cell/, admitted/, operator/, \
-                     admin/, revocation/, renewer/, renewed/ or succession/";
+                     admin/, revocation/, renewer/, renewed/, succession/ or handover/";
                 return Err(error(format!("a key starts with {kinds}")));
             }
         };
@@ -138,6 +143,7 @@ mod tests {
             RecordKey::Renewer(NodeId::from_bytes([1; 32])),
             RecordKey::Renewed(NodeId::from_bytes([1; 32])),
             RecordKey::Succession(NodeId::from_bytes([1; 32])),
+            RecordKey::Handover(AuthorityKey::from_bytes([1; 32])),
             RecordKey::Revocation(Revoked::Operator(OperatorKey::from_bytes([1; 32]))),
         ] {
             assert_eq!(key.to_string().parse(), Ok(key));

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::UnixMillis;
+use super::{HandoverError, Handovers, Signs, UnixMillis};
 use crate::id::{AppName, InviteKey, MeshId};
-use crate::key::{Purpose, Signature, SigningKey};
+use crate::key::{Purpose, Signature};
 use crate::record::Labels;
 use crate::wire;
 
@@ -49,6 +49,8 @@ pub struct InvitationBody {
 pub struct Invitation {
     /// What it states.
     pub body: InvitationBody,
+    /// How the authority came to the key that signed this.
+    pub handovers: Handovers,
     signature: Signature,
 }
 
@@ -67,6 +69,9 @@ pub enum InvitationError {
     /// The mesh's authority did not sign it.
     #[error("it is not signed by the authority of {0}")]
     BadSignature(MeshId),
+    /// The key that signed it is not the authority's.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// It states more than fits.
     #[error("{0}")]
     OutOfBounds(String),
@@ -86,14 +91,14 @@ impl Invitation {
     pub const MAX_LABEL: usize = 64;
 
     /// Signs an invitation with the authority's key; the mesh in `body` is the one of that key.
-    pub fn sign(authority: &SigningKey, body: InvitationBody) -> Result<Self, InvitationError> {
-        let mesh = MeshId::from_bytes(authority.public());
+    pub fn sign(authority: &impl Signs, body: InvitationBody) -> Result<Self, InvitationError> {
+        let mesh = authority.mesh();
         if body.mesh != mesh {
             return Err(InvitationError::OtherMesh { theirs: body.mesh, ours: mesh });
         }
         check(&body)?;
-        let signature = authority.sign(Purpose::Invitation, &signed_bytes(&body)?);
-        Ok(Self { body, signature })
+        let signature = authority.key().sign(Purpose::Invitation, &signed_bytes(&body)?);
+        Ok(Self { body, handovers: authority.handovers().clone(), signature })
     }
 
     /// Checks that it is to `mesh`, that its authority signed it, and that it is in bounds.
@@ -103,7 +108,8 @@ impl Invitation {
         }
         check(&self.body)?;
         let bytes = signed_bytes(&self.body)?;
-        match self.signature.verifies(mesh.as_bytes(), Purpose::Invitation, &bytes) {
+        let authority = self.handovers.authority(mesh)?;
+        match self.signature.verifies(authority.as_bytes(), Purpose::Invitation, &bytes) {
             true => Ok(()),
             false => Err(InvitationError::BadSignature(mesh)),
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Delegation, DelegationError, Invitation, InvitationBody, InvitationError, Invited, Renewal,
-    Succession, SuccessionError, Term, UnixMillis,
+    Delegation, DelegationError, HandoverError, Handovers, Invitation, InvitationBody,
+    InvitationError, Invited, Renewal, Signs, Succession, SuccessionError, Term, UnixMillis,
 };
 use crate::id::{MeshId, NodeId};
 use crate::key::{Purpose, Signature, SigningKey};
@@ -33,6 +33,8 @@ pub struct Paper {
     /// The invitation by which the node came and whose key signed this; `None` where the authority
     /// signed it itself.
     pub invitation: Option<Box<Invitation>>,
+    /// How the authority came to the key that signed this, where it signed it itself.
+    pub handovers: Handovers,
     /// How it goes on after its time: by a node that may renew papers.
     pub renewal: Option<Box<Renewal>>,
     /// How the node that it names came to its present key: each with the next, the oldest first.
@@ -72,6 +74,9 @@ pub enum PaperError {
     /// It is from the future, or this node's clock is behind.
     #[error("the paper is only valid in {0:?} by this node's clock; is the clock right?")]
     NotYet(Duration),
+    /// The key that signed it is not the authority's.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// The invitation in it is no good.
     #[error("the paper stands on an invitation that is no good: {0}")]
     Invitation(#[from] InvitationError),
@@ -108,15 +113,46 @@ impl Paper {
 
     /// Signs a paper with the mesh authority's key; the mesh is the one of that key.
     pub fn issue(
-        authority: &SigningKey,
+        authority: &impl Signs,
         node: NodeId,
         issued: UnixMillis,
         expires: Option<UnixMillis>,
     ) -> Result<Self, PaperError> {
-        let mesh = MeshId::from_bytes(authority.public());
-        let body = PaperBody { mesh, node, issued, expires };
-        let signature = authority.sign(Purpose::Paper, &signed_bytes(&body)?);
-        Ok(Self { body, invitation: None, renewal: None, successions: Vec::new(), signature })
+        let body = PaperBody { mesh: authority.mesh(), node, issued, expires };
+        let signature = authority.key().sign(Purpose::Paper, &signed_bytes(&body)?);
+        let handovers = authority.handovers().clone();
+        let (renewal, successions) = (None, Vec::new());
+        Ok(Self { body, invitation: None, handovers, renewal, successions, signature })
+    }
+
+    /// The same paper, by the key that the authority has now: of the same node until the same time,
+    /// by the same invitation. What its node's own keys signed stays as it is.
+    pub fn resigned(&self, authority: &impl Signs, now: UnixMillis) -> Result<Self, PaperError> {
+        let Some(invitation) = &self.invitation else {
+            // What renewed it was made for the old signature.
+            let issued = if self.renewal.is_some() { now } else { self.body.issued };
+            let until = self.term().map(|term| term.until);
+            let paper = Self::issue(authority, self.body.node, issued, until)?;
+            return Ok(Self { successions: self.successions.clone(), ..paper });
+        };
+        let mut paper = self.clone();
+        let invitation = Invitation::sign(authority, invitation.body.clone())?;
+        paper.invitation = Some(Box::new(invitation));
+        if let Some(renewal) = &mut paper.renewal {
+            renewal.delegation = Delegation::sign(authority, renewal.delegation.body.clone())?;
+        }
+        Ok(paper)
+    }
+
+    /// The chains that lead to the keys of the authority on which it stands: its own or that of its
+    /// invitation, and that of its renewer's right.
+    pub fn chains(&self) -> impl Iterator<Item = &Handovers> {
+        let renewal = self.renewal.as_ref().map(|renewal| &renewal.delegation.handovers);
+        std::iter::once(self.chain()).chain(renewal)
+    }
+
+    fn chain(&self) -> &Handovers {
+        self.invitation.as_ref().map_or(&self.handovers, |invitation| &invitation.handovers)
     }
 
     /// Signs a paper with the key of an invitation, which the token of that one carries. It runs
@@ -132,7 +168,8 @@ impl Paper {
         let signature = key.sign(Purpose::Paper, &signed_bytes(&body)?);
         let invitation = Some(Box::new(invitation));
         let (renewal, successions) = (None, Vec::new());
-        Ok(Self { body, invitation, renewal, successions, signature })
+        let handovers = Handovers::default();
+        Ok(Self { body, invitation, handovers, renewal, successions, signature })
     }
 
     /// The same paper, of the node as it is called by its new key.
@@ -189,12 +226,13 @@ impl Paper {
         Some(renewed.filter(|renewed| renewed.until > own.until).unwrap_or(own))
     }
 
-    /// Whether this one is to be gone by and not `other`, of the same node: it was signed later by
-    /// the authority or an invitation's key, or is valid for longer. A renewal never shortens.
+    /// Whether this one is to be gone by and not `other`, of the same node: it is by a later key of
+    /// the authority; or was signed later by it or an invitation's key, or is valid for longer. A
+    /// renewal never shortens.
     pub fn supersedes(&self, other: &Self) -> bool {
         let rank = |paper: &Self| {
             let until = paper.term().map_or(UnixMillis(u64::MAX), |term| term.until);
-            (paper.body.issued, until)
+            (paper.chain().len(), paper.body.issued, until)
         };
         rank(self) > rank(other)
     }
@@ -217,14 +255,19 @@ impl Paper {
         }
         self.prove_successions()?;
         let signer = match &self.invitation {
-            None => mesh.as_bytes(),
+            None => *self.handovers.authority(mesh)?.as_bytes(),
+            Some(_) if !self.handovers.is_empty() => {
+                return Err(PaperError::BeyondInvitation(
+                    "it names a key of the authority besides",
+                ));
+            }
             Some(invitation) => {
                 invitation.verify(mesh)?;
                 self.check_bounds(&invitation.body)?;
-                invitation.body.key.as_bytes()
+                *invitation.body.key.as_bytes()
             }
         };
-        match self.signature.verifies(signer, Purpose::Paper, &signed_bytes(body)?) {
+        match self.signature.verifies(&signer, Purpose::Paper, &signed_bytes(body)?) {
             true => self.prove_renewal(),
             false => Err(PaperError::BadSignature(mesh)),
         }

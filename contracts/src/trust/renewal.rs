@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::UnixMillis;
+use super::{HandoverError, Handovers, Signs, UnixMillis};
 use crate::id::{MeshId, NodeId};
-use crate::key::{Purpose, Signature, SigningKey};
+use crate::key::{Purpose, Signature};
 use crate::wire;
 
 /// What a delegation states.
@@ -30,6 +30,8 @@ pub struct DelegationBody {
 pub struct Delegation {
     /// What it states.
     pub body: DelegationBody,
+    /// How the authority came to the key that signed this.
+    pub handovers: Handovers,
     signature: Signature,
 }
 
@@ -48,6 +50,9 @@ pub enum DelegationError {
     /// The mesh's authority did not sign it.
     #[error("it is not signed by the authority of {0}")]
     BadSignature(MeshId),
+    /// The key that signed it is not the authority's.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// A paper of no time is none.
     #[error("it gives papers that are valid for less than a second")]
     NoTime,
@@ -58,14 +63,14 @@ pub enum DelegationError {
 
 impl Delegation {
     /// Signs a delegation with the authority's key; the mesh in `body` is the one of that key.
-    pub fn sign(authority: &SigningKey, body: DelegationBody) -> Result<Self, DelegationError> {
-        let mesh = MeshId::from_bytes(authority.public());
+    pub fn sign(authority: &impl Signs, body: DelegationBody) -> Result<Self, DelegationError> {
+        let mesh = authority.mesh();
         if body.mesh != mesh {
             return Err(DelegationError::OtherMesh { theirs: body.mesh, ours: mesh });
         }
         body.check()?;
-        let signature = authority.sign(Purpose::Delegation, &body.signed_bytes()?);
-        Ok(Self { body, signature })
+        let signature = authority.key().sign(Purpose::Delegation, &body.signed_bytes()?);
+        Ok(Self { body, handovers: authority.handovers().clone(), signature })
     }
 
     /// Checks that it is for `mesh`, and that its authority signed it.
@@ -75,7 +80,8 @@ impl Delegation {
         }
         self.body.check()?;
         let bytes = self.body.signed_bytes()?;
-        match self.signature.verifies(mesh.as_bytes(), Purpose::Delegation, &bytes) {
+        let authority = self.handovers.authority(mesh)?;
+        match self.signature.verifies(authority.as_bytes(), Purpose::Delegation, &bytes) {
             true => Ok(()),
             false => Err(DelegationError::BadSignature(mesh)),
         }

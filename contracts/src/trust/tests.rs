@@ -270,3 +270,24 @@ fn the_largest_paper_fits_into_a_greeting() {
     let size = crate::wire::encode(&hello).unwrap().len();
     assert!(size <= crate::wire::MAX_HELLO, "{size}");
 }
+
+#[test]
+fn a_paper_by_a_later_key_of_the_authority_proves_how_that_came() {
+    let (mesh, node, _) = paper(None);
+    let first = super::Authority::first(authority());
+    let next = SigningKey::from_seed([77; 32]).unwrap();
+    let kept = std::collections::BTreeSet::new();
+    let later = first.hand_over(next, NOW, NOW.plus(HOUR), &kept).unwrap();
+    let good = Paper::issue(&later, node, NOW, None).unwrap();
+    assert_eq!(good.body.mesh, mesh, "the mesh keeps its name");
+    good.verify(mesh, node, NOW).unwrap();
+    let read = Paper::from_text(&good.to_text().unwrap()).unwrap();
+    assert_eq!(read, good);
+    // Without the chain it is a stranger's signature; with one that leads elsewhere, too.
+    let bare = Paper { handovers: super::Handovers::default(), ..good.clone() };
+    assert_eq!(bare.prove(mesh, node), Err(PaperError::BadSignature(mesh)));
+    let thief = SigningKey::from_seed([78; 32]).unwrap();
+    let other = first.hand_over(thief, NOW, NOW, &kept).unwrap();
+    let swapped = Paper { handovers: super::Signs::handovers(&other).clone(), ..good };
+    assert_eq!(swapped.prove(mesh, node), Err(PaperError::BadSignature(mesh)));
+}

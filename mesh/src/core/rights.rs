@@ -1,6 +1,6 @@
 //! Who may write which record, and who belongs: by the records themselves.
 //!
-//! The authority of the mesh stands above all; it makes admins. Admins revoke nodes, invitations,
+//! The authority of the mesh stands above all, by the key that it has now; it makes admins. Admins revoke nodes, invitations,
 //! publishers and operators, and make operators; operators declare their apps, and viewers, who are
 //! operators of none, nothing. Whatever a record says stands only where its writer may say it, on every node that holds it, whoever brought it.
 //!
@@ -15,6 +15,7 @@
 //! ones. Of what a revoked key signed, only what the revocation names counts; nothing can be added
 //! to that later.
 
+mod authority;
 mod error;
 mod papers;
 mod role;
@@ -22,6 +23,7 @@ mod succession;
 #[cfg(test)]
 mod tests;
 
+use authority::HandedOver;
 pub use error::{Outcast, Unentitled};
 pub use role::Role;
 use succession::Followed;
@@ -29,7 +31,7 @@ use succession::Followed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wattle_contracts::id::{AppName, InviteKey, MeshId, NodeId, OperatorKey};
+use wattle_contracts::id::{AppName, AuthorityKey, InviteKey, MeshId, NodeId, OperatorKey};
 use wattle_contracts::record::{
     Admitted, Operator, Print, Record, RecordBody, RecordKey, Revoked, Version,
 };
@@ -39,6 +41,8 @@ use wattle_contracts::trust::{Delegation, Invited, Paper, UnixMillis};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
     mesh: MeshId,
+    /// The keys that the authority had, and who has each one's place.
+    handed: BTreeMap<AuthorityKey, HandedOver>,
     /// What nodes had declared before there were operators; `None` while there are none, and every
     /// member may declare.
     charter: Option<Arc<BTreeSet<Print>>>,
@@ -70,6 +74,7 @@ impl Rights {
     pub fn new(mesh: MeshId) -> Self {
         Self {
             mesh,
+            handed: BTreeMap::new(),
             charter: None,
             admins: BTreeSet::new(),
             operators: BTreeMap::new(),
@@ -108,24 +113,28 @@ impl Rights {
     /// How high a record of this key stands: a lower number decides about a higher one.
     pub fn rank(key: &RecordKey) -> u8 {
         match key {
-            RecordKey::Charter | RecordKey::Admin(_) => 0,
-            RecordKey::Revocation(Revoked::Admin(_)) => 1,
-            RecordKey::Revocation(_) => 2,
-            RecordKey::Succession(_) => 3,
-            RecordKey::Operator(_) => 4,
-            RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 5,
+            RecordKey::Handover(_) => 0,
+            RecordKey::Charter | RecordKey::Admin(_) => 1,
+            RecordKey::Revocation(Revoked::Admin(_)) => 2,
+            RecordKey::Revocation(_) => 3,
+            RecordKey::Succession(_) => 4,
+            RecordKey::Operator(_) => 5,
+            RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 6,
             _ => u8::MAX,
         }
     }
 
     /// Whether a record of this key may change the right of others to theirs.
     pub fn govern(key: &RecordKey) -> bool {
-        Self::rank(key) < 5
+        Self::rank(key) < 6
     }
 
     /// Takes note of what a record says that was checked.
     pub fn learn(&mut self, record: &Record) {
         match (&record.key, &record.body) {
+            (RecordKey::Handover(former), RecordBody::Handover(handed)) => {
+                self.hand_over(*former, handed);
+            }
             (RecordKey::Charter, RecordBody::Charter(charter)) => {
                 self.charter = Some(Arc::new(charter.kept.clone()));
             }
@@ -176,6 +185,10 @@ impl Rights {
             (RecordKey::Succession(_), RecordBody::Succession(succeeded)) => {
                 Ok(succeeded.succession.verify(self.mesh)?)
             }
+            (RecordKey::Handover(_), RecordBody::Handover(handed)) => {
+                handed.handovers.authority(self.mesh)?;
+                Ok(())
+            }
             (RecordKey::Renewer(_), RecordBody::Renewer(delegation)) => {
                 Ok(delegation.verify(self.mesh)?)
             }
@@ -190,8 +203,11 @@ impl Rights {
     /// Whether the writer of `record` may say what it says.
     pub fn check(&self, record: &Record) -> Result<(), Unentitled> {
         let writer = record.version.writer;
-        if writer.as_bytes() == self.mesh.as_bytes() {
-            return Ok(());
+        if let RecordBody::Handover(handed) = &record.body {
+            return self.check_handover(handed);
+        }
+        if let Some(stands) = self.by_authority(record) {
+            return stands;
         }
         self.check_standing(record)?;
         match (&record.key, &record.body) {
@@ -203,7 +219,10 @@ impl Rights {
             (RecordKey::Operator(key), RecordBody::Operator(operator)) => {
                 match &operator.invitation {
                     None => self.check_admin(writer),
-                    Some(_) => self.check_invited(*key, operator, record.version),
+                    Some(_) => {
+                        self.check_inviter(operator, record)?;
+                        self.check_invited(*key, operator, record.version)
+                    }
                 }
             }
             (RecordKey::Admitted(node), RecordBody::Admitted(admitted)) => {

@@ -278,6 +278,12 @@ impl Mesh {
         self.inner.roster.paper(node)
     }
 
+    /// The papers that count of all nodes that belong, as far as this node knows them: of those who
+    /// are written down, and of its peers.
+    pub fn papers(&self) -> Vec<Paper> {
+        self.inner.roster.papers()
+    }
+
     /// This node's own paper, as it is renewed.
     pub fn watch_paper(&self) -> watch::Receiver<Paper> {
         self.inner.roster.watch_own()

@@ -1,7 +1,7 @@
 //! Who belongs to the mesh, by the papers that were shown and by the records: asked at the door,
 //! and again and again while a connection stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -103,6 +103,9 @@ impl Roster {
             others += 1;
         }
         rights.belongs(node, paper, now, others)?;
+        // What the records give it counts as if it had shown that.
+        let counts = rights.paper(node, Some(paper));
+        rights.recognises(counts.as_ref().unwrap_or(paper), now)?;
         shown.insert(node, (paper.clone(), Instant::now()));
         Ok(())
     }
@@ -131,6 +134,16 @@ impl Roster {
         self.rights().paper(node, shown.as_ref())
     }
 
+    /// The papers that count of all who are known, but for those who were revoked.
+    pub(super) fn papers(&self) -> Vec<Paper> {
+        let rights = self.rights();
+        let mut nodes: BTreeSet<NodeId> = self.shown().keys().copied().collect();
+        nodes.extend(rights.written().map(|node| rights.present(node)));
+        nodes.insert(self.me);
+        nodes.retain(|node| !rights.is_revoked(*node));
+        nodes.into_iter().filter_map(|node| self.paper(node)).collect()
+    }
+
     /// Whether a peer still belongs.
     pub(super) fn check(&self, node: NodeId, now: UnixMillis) -> Result<(), Gone> {
         let rights = self.rights();
@@ -141,7 +154,9 @@ impl Roster {
             return Err(Outcast::Revoked.into());
         }
         let counts = rights.paper(node, shown.as_ref());
-        counts.map_or(Ok(()), |paper| Ok(paper.check_time(now)?))
+        let Some(paper) = counts else { return Ok(()) };
+        rights.recognises(&paper, now)?;
+        Ok(paper.check_time(now)?)
     }
 
     /// How `node` came, where that is to be written down.

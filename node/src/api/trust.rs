@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wattle_contracts::id::{MeshId, NodeId};
+use wattle_contracts::id::{AuthorityKey, MeshId, NodeId};
 use wattle_contracts::wire::{self, WireError};
 
 /// The header by which a client says that it signs what it asks for itself.
@@ -63,6 +63,10 @@ pub(crate) struct PrintsReply {
 /// Who may change what.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OperatorsReply {
+    /// The key that the mesh's authority has now.
+    pub(crate) authority: AuthorityKey,
+    /// Those that it had before.
+    pub(crate) former_authorities: Vec<FormerAuthority>,
     /// Whether only operators declare.
     pub(crate) only_operators: bool,
     pub(crate) operators: Vec<OperatorInfo>,
@@ -70,6 +74,14 @@ pub(crate) struct OperatorsReply {
     pub(crate) renewers: Vec<RenewerInfo>,
     /// What was revoked, and why.
     pub(crate) revoked: Vec<RevokedInfo>,
+}
+
+/// A key that the authority had before.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FormerAuthority {
+    pub(crate) key: AuthorityKey,
+    /// Until when papers that it signed are taken, in milliseconds since 1970.
+    pub(crate) until: u64,
 }
 
 /// One operator.
@@ -100,6 +112,12 @@ pub(crate) struct RenewerInfo {
 pub(crate) struct RevokedInfo {
     pub(crate) key: String,
     pub(crate) reason: String,
+}
+
+/// The papers of all nodes of the mesh, in their text form.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PapersReply {
+    pub(crate) papers: Vec<String>,
 }
 
 /// A paper for a node of the mesh, in its text form.

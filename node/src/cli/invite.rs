@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
-use wattle_contracts::id::{AppName, InviteKey, MeshId};
+use wattle_contracts::id::{AppName, InviteKey};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Token};
+use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Signs as _, Token};
 use wattle_mesh::net::{JoinTarget, WallClock};
 
 use super::output::{print, when};
@@ -66,7 +66,7 @@ pub(super) struct Invite {
 
 impl Invite {
     pub(super) fn run(self) -> Result<()> {
-        let authority = home::read_key(&self.key)?;
+        let authority = home::read_authority(&self.key)?;
         let key = SigningKey::generate()?;
         let issued = WallClock::default().now();
         let invited = match self.invited {
@@ -84,7 +84,7 @@ impl Invite {
             As::Operator | As::Viewer => Invited::Operator(self.apps.into_iter().collect()),
         };
         let body = InvitationBody {
-            mesh: MeshId::from_bytes(authority.public()),
+            mesh: authority.mesh(),
             key: InviteKey::from_bytes(key.public()),
             invited,
             labels: self.labels.into_iter().collect(),

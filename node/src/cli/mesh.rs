@@ -8,13 +8,14 @@ use clap::{Args, Subcommand};
 use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{RecordBody, RecordKey};
-use wattle_contracts::trust::{Delegation, DelegationBody, Paper};
+use wattle_contracts::trust::{Delegation, DelegationBody, Paper, Signs as _};
 use wattle_mesh::net::WallClock;
 
 use super::NodeArgs;
 use super::invite::span;
 use super::operator::put;
 use super::output::{print, when};
+use super::rotate_mesh::Rotate;
 use crate::api::{PaperRequest, RecordReply};
 use crate::home;
 
@@ -28,6 +29,7 @@ pub(super) enum MeshVerb {
     Renew(Renew),
     /// Lets a node renew the papers of those who belong, from now on, without this key.
     Renewer(Renewer),
+    Rotate(Rotate),
 }
 
 #[derive(Args)]
@@ -90,6 +92,7 @@ impl MeshVerb {
             Self::Admit(verb) => verb.run(),
             Self::Renew(verb) => verb.run().await,
             Self::Renewer(verb) => verb.run().await,
+            Self::Rotate(verb) => verb.run().await,
         }
     }
 }
@@ -131,10 +134,10 @@ impl Renew {
 
 impl Renewer {
     async fn run(self) -> Result<()> {
-        let authority = home::read_key(&self.key)?;
+        let authority = home::read_authority(&self.key)?;
         let issued = WallClock::default().now();
         let body = DelegationBody {
-            mesh: MeshId::from_bytes(authority.public()),
+            mesh: authority.mesh(),
             renewer: self.renewer,
             papers: self.papers,
             issued,
@@ -143,7 +146,7 @@ impl Renewer {
         let until = when(body.expires.0);
         let delegation = RecordBody::Renewer(Box::new(Delegation::sign(&authority, body)?));
         let key = RecordKey::Renewer(self.renewer);
-        put(&self.node.client()?, &authority, key, delegation).await?;
+        put(&self.node.client()?, authority.key(), key, delegation).await?;
         print(&format!(
             "{} renews the papers of those who belong, until {until}; to take that back: wattle \
              revoke renewer/{}\n",
@@ -154,7 +157,7 @@ impl Renewer {
 
 /// A paper from now on.
 fn signed(key: &Path, node: NodeId, days: Option<u64>) -> Result<Paper> {
-    let authority = home::read_key(key)?;
+    let authority = home::read_authority(key)?;
     let now = WallClock::default().now();
     let expires = days.map(|days| now.plus(Duration::from_secs(days * 24 * 3600)));
     Ok(Paper::issue(&authority, node, now, expires)?)

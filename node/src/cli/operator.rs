@@ -240,6 +240,13 @@ impl Ls {
         if !rows.is_empty() {
             text.push_str(&table(["NAME", "ROLE", "APPS", "KEY"], &rows));
         }
+        if !reply.former_authorities.is_empty() {
+            text.push_str(&format!("the mesh's authority: {}\n", reply.authority));
+        }
+        for one in &reply.former_authorities {
+            let (key, until) = (one.key, when(one.until));
+            text.push_str(&format!("before: {key}, whose papers are taken until {until}\n"));
+        }
         for one in reply.renewers.iter().filter(|one| !one.revoked) {
             let (node, days, until) = (one.node, one.papers_secs / 86_400, when(one.until));
             text.push_str(&format!("renews papers: {node}, each for {days} days, until {until}\n"));

@@ -36,7 +36,7 @@ pub(super) fn belonging(
 ) -> Result<Belonging> {
     let (id, now) = (home::node_id(key), WallClock::default().now());
     let belonging = if let Some(path) = &options.mesh_key {
-        let paper = Paper::issue(&home::read_key(path)?, id, now, None)?;
+        let paper = Paper::issue(&home::read_authority(path)?, id, now, None)?;
         keep(home, &paper, &format!("{} is the key of", path.display()))?.into()
     } else if let Some(token) = options.invite.clone() {
         options.join.extend(token.join.iter().filter_map(|address| address.parse().ok()));

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wattle_contracts::id::{AppName, NodeId, OperatorKey};
+use wattle_contracts::id::{AppName, AuthorityKey, NodeId, OperatorKey};
 use wattle_contracts::record::Revoked;
-use wattle_contracts::trust::{DelegationError, InvitationError, PaperError, SuccessionError};
+use wattle_contracts::trust::{
+    DelegationError, HandoverError, InvitationError, PaperError, SuccessionError,
+};
 
 /// Why a record does not count, although its writer signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +32,22 @@ pub enum Unentitled {
     /// The succession in it is no good.
     #[error(transparent)]
     BadSuccession(#[from] SuccessionError),
+    /// The authority has another key now, and the handover does not name this among what stays.
+    #[error("the mesh's authority has another key now than {0}")]
+    FormerAuthority(AuthorityKey),
+    /// The authority's key was handed over to another one than is said.
+    #[error(
+        "as far as is known here, the mesh's authority handed over from {former} to {successor}"
+    )]
+    HandedOver {
+        /// The old key.
+        former: AuthorityKey,
+        /// The new one.
+        successor: AuthorityKey,
+    },
+    /// The handover in it is no good.
+    #[error(transparent)]
+    BadHandover(#[from] HandoverError),
     /// Nobody but the authority may say this.
     #[error("only the mesh's authority may say this")]
     OnlyAuthority,
@@ -101,6 +119,15 @@ pub enum Outcast {
     /// Another key than this one follows that of the node.
     #[error("the node that it was has another key already, and is {0}: see wattle revoke")]
     Another(NodeId),
+    /// The authority has had another key for longer than papers by this one are taken.
+    #[error(
+        "its paper is by a key that the mesh's authority had before, and it has no other: whoever keeps \
+         the mesh's key gives one (wattle mesh renew, or wattle mesh admit)"
+    )]
+    FormerAuthority,
+    /// It stands on another handover of the authority's key.
+    #[error("its paper is by another key than {0}, to which the mesh's authority handed over")]
+    OtherAuthority(AuthorityKey),
     /// Its invitation was revoked before it was known to have come.
     #[error("the invitation by which the node came was revoked")]
     InvitationRevoked,

@@ -37,6 +37,11 @@ impl Rights {
         all.reduce(|best, other| if other.supersedes(&best) { other } else { best })
     }
 
+    /// The nodes of which a paper is written down.
+    pub fn written(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.admitted.keys().chain(self.renewed.keys()).copied()
+    }
+
     /// The right of `node` to renew papers, if it has that.
     pub fn renewer(&self, node: NodeId) -> Option<&Arc<Delegation>> {
         let is_revoked = self.is_revoked(node) || self.revoked(&Revoked::Renewer(node));

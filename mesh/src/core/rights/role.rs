@@ -62,7 +62,7 @@ impl Rights {
     /// As what the holder of `key` works with this mesh: `None` for a stranger, and for whoever was
     /// revoked.
     pub fn role(&self, key: &OperatorKey) -> Option<Role> {
-        if key.as_bytes() == self.mesh.as_bytes() {
+        if key.as_bytes() == self.authority().as_bytes() {
             return Some(Role::Authority);
         }
         if self.admins.contains(key) {

@@ -1,3 +1,4 @@
+mod authority;
 mod succession;
 
 use std::time::Duration;

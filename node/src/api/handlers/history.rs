@@ -1,16 +1,17 @@
 //! What became of the changes of one key.
 
-use wattle_contracts::id::{MeshId, OperatorKey};
+use wattle_contracts::id::OperatorKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey};
-use wattle_mesh::net::{Mesh, Records};
+use wattle_mesh::core::rights::Rights;
+use wattle_mesh::net::Records;
 
 use crate::api::types::{Change, HistoryReply};
 use crate::daemon::Node;
 
 pub(super) fn history(node: &Node, key: &RecordKey) -> HistoryReply {
     let records = node.mesh().map(|mesh| mesh.records()).unwrap_or_default();
-    let mesh = node.mesh().map(Mesh::mesh_id);
-    let change = |record: &Record| change(record, by(record, &records, mesh));
+    let rights = node.mesh().map(|mesh| mesh.rights());
+    let change = |record: &Record| change(record, by(record, &records, rights.as_deref()));
     HistoryReply {
         key: key.to_string(),
         current: records.get(key).map(change),
@@ -20,10 +21,10 @@ pub(super) fn history(node: &Node, key: &RecordKey) -> HistoryReply {
 }
 
 /// Who signed a record, as people call them.
-fn by(record: &Record, records: &Records, mesh: Option<MeshId>) -> String {
+fn by(record: &Record, records: &Records, rights: Option<&Rights>) -> String {
     let writer = record.version.writer;
     let key = OperatorKey::from_bytes(*writer.as_bytes());
-    if mesh.is_some_and(|mesh| mesh.as_bytes() == writer.as_bytes()) {
+    if rights.is_some_and(|rights| rights.is_of_authority(writer)) {
         return "the authority".into();
     }
     let body = |about| records.get(&about).map(|record| &record.body);

@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/v1/stamps/{*key}", get(stamp))
         .route("/v1/prints/{*of}", get(prints))
         .route("/v1/operators", get(operators))
-        .route("/v1/papers", post(paper))
+        .route("/v1/papers", get(papers).post(paper))
 }
 
 /// A client that signs itself gets drafts of what it asks for, in the place of having it done. Over
@@ -99,6 +99,7 @@ async fn prints(State(shared): State<Shared>, Path(of): Path<String>) -> Respons
     let records = mesh.records();
     let prints = match (of.as_str(), of.parse::<Revoked>()) {
         ("charter", _) => of_declarations(mesh, &records),
+        ("authority", _) => of_authority(mesh, &records),
         (_, Ok(Revoked::Node(node))) => {
             let mut all = of_writer(&records, node);
             all.extend(of_renewer(&records, node));
@@ -121,11 +122,27 @@ async fn prints(State(shared): State<Shared>, Path(of): Path<String>) -> Respons
     }
 }
 
+/// What the key signed that the authority has now, and what those signed whom it invited.
+fn of_authority(mesh: &Mesh, records: &Records) -> BTreeSet<Print> {
+    let (id, authority) = (mesh.mesh_id(), mesh.rights().authority());
+    let mut all = of_writer(records, NodeId::from_bytes(*authority.as_bytes()));
+    let is_invited = |record: &&Record| match &record.body {
+        RecordBody::Operator(operator) => {
+            let by = operator.invitation.as_ref().map(|by| by.handovers.leads_to(id));
+            by == Some(authority)
+        }
+        _ => false,
+    };
+    let invited = records.iter().filter(is_invited);
+    all.extend(invited.filter_map(|record| Print::of_record(record).ok()));
+    all
+}
+
 fn of_declarations(mesh: &Mesh, records: &Records) -> BTreeSet<Print> {
-    let authority = NodeId::from_bytes(*mesh.mesh_id().as_bytes());
+    let rights = mesh.rights();
     let is_declared = |record: &&Record| {
         let key = &record.key;
-        record.version.writer != authority
+        !rights.is_of_authority(record.version.writer)
             && !key.is_for_good()
             && !matches!(key, RecordKey::Cell(_))
     };
@@ -208,13 +225,27 @@ async fn operators(State(shared): State<Shared>) -> Response {
         }
         _ => None,
     });
+    let former = rights.former_authorities();
     Json(OperatorsReply {
+        authority: rights.authority(),
+        former_authorities: former
+            .map(|(key, until)| FormerAuthority { key, until: until.0 })
+            .collect(),
         only_operators: rights.has_operators(),
         operators: operators.collect(),
         renewers: renewers.collect(),
         revoked: revoked.collect(),
     })
     .into_response()
+}
+
+/// The papers that count of all who belong.
+async fn papers(State(shared): State<Shared>) -> Response {
+    let Some(mesh) = shared.node.mesh() else { return starting() };
+    match mesh.papers().iter().map(Paper::to_text).collect() {
+        Ok(papers) => Json(PapersReply { papers }).into_response(),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
 }
 
 /// Hands a new paper on to the node that it is for.
@@ -231,8 +262,7 @@ async fn paper(
         Err(error) => return failure(StatusCode::BAD_REQUEST, error),
     };
     let Some(mesh) = shared.node.mesh() else { return starting() };
-    let node = paper.body.node;
-    let key = RecordKey::Renewed(node);
+    let key = RecordKey::Renewed(paper.node());
     match mesh.put_record(key.clone(), RecordBody::Renewed(Box::new(paper))).await {
         Ok(_) => Json(RecordReply { key: key.to_string() }).into_response(),
         Err(error) => failure(StatusCode::FORBIDDEN, error),
