@@ -104,3 +104,41 @@ async fn a_mesh_goes_on_under_another_key_and_the_old_one_opens_nothing_any_more
     let refused = a.verb(wrong).await.refused();
     assert!(refused.contains("is there already"), "{refused}");
 }
+
+/// Who renews papers goes on renewing them, and an invitation by the old key lets in for as long as
+/// that was said.
+#[tokio::test]
+async fn within_the_time_that_is_given_the_old_key_s_invitations_count_and_papers_are_renewed() {
+    const PAPERS: &str = "24s";
+    let mesh = TestMesh::new().await;
+    let invite = mesh.invite(["--papers", PAPERS, "--uses", "2"]).await;
+    let b = mesh.node("b").invited(&invite.token);
+    let [a, b] = Up::start_all([mesh.node("a"), b]).await;
+    meet(&[&a, &b], PATIENCE).await;
+    let renewer = ["mesh", "renewer", a.id(), "--papers", PAPERS, "--expires", "1h"];
+    a.verb(args(renewer, mesh.key())).await.ok();
+    let before = authority(&b).await;
+    rotate(&mesh, &a, "1h").await;
+    agree(&[&a, &b], &before).await;
+    let listed = b.verb(["operator", "ls"]).await.ok();
+    assert!(listed.contains(&format!("before: {before}")), "{listed}");
+
+    let c = mesh.node("c").invited(&invite.token).start().await;
+    is_back(&a, &c).await;
+    // Both outlive what they came with, by renewals on the right that the new key signed.
+    let until = async |node: &TestNode| {
+        let nodes: Value = a.verb(["nodes", "--json"]).await.json();
+        let all = nodes["nodes"].as_array().unwrap();
+        let paper = all.iter().find(|one| one["id"] == node.id()).map(|one| &one["paper"]);
+        paper.and_then(|paper| paper["until"].as_u64()).unwrap_or_default()
+    };
+    let came = (until(&b).await, until(&c).await);
+    eventually("both are renewed", PATIENCE, async || {
+        let now = (until(&b).await, until(&c).await);
+        holds(now.0 > came.0 && now.1 > came.1, (came, now))
+    })
+    .await;
+    for node in [&a, &b, &c] {
+        assert_eq!(node.metrics().await.counter("cut_off"), 0, "{}", node.name());
+    }
+}

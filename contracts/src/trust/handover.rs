@@ -301,7 +301,9 @@ mod tests {
         let good = handed(&[1, 2, 3]).handovers;
         for change in [
             |all: &mut Vec<Handover>| all.reverse(),
-            |all: &mut Vec<Handover>| drop(all.remove(0)),
+            |all: &mut Vec<Handover>| {
+                all.remove(0);
+            },
             |all: &mut Vec<Handover>| all[1].by_former = all[1].by_successor,
             |all: &mut Vec<Handover>| all[1].by_successor = all[1].by_former,
             |all: &mut Vec<Handover>| all[0].body.until = UnixMillis(u64::MAX),

@@ -29,6 +29,8 @@ mod written;
 use target::Target;
 use wattle_contracts::id::{MeshId, NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
+use wattle_contracts::record::Print;
+use wattle_contracts::trust::{Authority, UnixMillis};
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
@@ -49,6 +51,15 @@ pub const TARGETS: &[Target] = &[
 /// The key of the mesh that all of this happens in.
 fn authority() -> SigningKey {
     SigningKey::from_seed([3; 32]).unwrap()
+}
+
+/// What stays when the mesh is handed over.
+const STAYS: Print = Print([9; 16]);
+
+/// The mesh's authority after its key was handed over to a member's.
+fn handed() -> Authority {
+    let at = UnixMillis(1_800_000_000_000);
+    Authority::first(authority()).hand_over(member(), at, at, &[STAYS].into()).unwrap()
 }
 
 fn mesh() -> MeshId {

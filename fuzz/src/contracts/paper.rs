@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use wattle_contracts::id::{CellName, InviteKey, MeshId, NodeId};
 use wattle_contracts::record::Labels;
-use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Paper, PaperBody, UnixMillis};
+use wattle_contracts::trust::{
+    Authority, Handovers, Invitation, InvitationBody, Invited, Paper, PaperBody, UnixMillis,
+};
 use wattle_contracts::wire::{self, Hello, MAX_HELLO, VERSION, Verdict};
 
 use super::written::same_again;
@@ -40,10 +42,13 @@ fn is_issued(paper: &Paper) {
     if paper.prove(mesh(), bearer).is_err() {
         return;
     }
+    // By the first key of the authority or by the one to which it was handed over, and no other.
+    let first = Authority::first(authority());
+    let by = if paper.chains().all(Handovers::is_empty) { first } else { super::handed() };
     let own = match &paper.invitation {
-        None => Paper::issue(&authority(), bearer, issued, expires),
+        None => Paper::issue(&by, bearer, issued, expires),
         Some(invitation) => {
-            let own = Invitation::sign(&authority(), invitation.body.clone());
+            let own = Invitation::sign(&by, invitation.body.clone());
             assert_eq!(own.as_ref(), Ok(&**invitation));
             assert_eq!(invitation.body.key.as_bytes(), &invited().public());
             Paper::by_invitation(own.unwrap(), &invited(), bearer, issued)
@@ -108,6 +113,7 @@ pub fn papers() -> Vec<Paper> {
         Paper::issue(&authority(), node(), NOW, None).unwrap(),
         Paper::issue(&authority(), node(), NOW, Some(UnixMillis(u64::MAX))).unwrap(),
         Paper::by_invitation(invitation, &invited(), node(), NOW).unwrap(),
+        Paper::issue(&super::handed(), node(), NOW, None).unwrap(),
     ]
 }
 

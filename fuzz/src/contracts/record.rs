@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wattle_contracts::id::{Digest, InviteKey, MeshId, NodeId, OperatorKey};
+use wattle_contracts::id::{AuthorityKey, Digest, InviteKey, MeshId, NodeId, OperatorKey};
 use wattle_contracts::record::{
-    Admin, Admitted, App, CellMember, Charter, ComponentSpec, Config, Declaration, Grant, Hlc,
-    HttpRoute, ImportSpec, Labels, LimitSpec, Link, LinkOptions, LinkSpec, Operator, Print,
+    Admin, Admitted, App, CellMember, Charter, ComponentSpec, Config, Declaration, Grant, Handed,
+    Hlc, HttpRoute, ImportSpec, Labels, LimitSpec, Link, LinkOptions, LinkSpec, Operator, Print,
     ProviderKind, ProviderSpec, Publisher, Record, RecordBody, RecordKey, Revocation, Revoked,
     SealedKey, Secret, SubscriptionSpec, Succeeded, Summary,
 };
-use wattle_contracts::trust::{Delegation, DelegationBody, Invitation, Succession, UnixMillis};
+use wattle_contracts::trust::{
+    Delegation, DelegationBody, Invitation, Signs as _, Succession, UnixMillis,
+};
 use wattle_contracts::wire;
 
 use super::written::same_and_no_longer;
@@ -134,7 +136,7 @@ fn app() -> App {
 fn bodies() -> Vec<(RecordKey, RecordBody)> {
     let operator = OperatorKey::from_bytes(member().public());
     let invitation = Invitation::sign(&authority(), paper::invitations().remove(2)).unwrap();
-    let [came, renewed, _] = <[_; 3]>::try_from(paper::papers()).unwrap();
+    let [came, renewed, ..] = <[_; 4]>::try_from(paper::papers()).unwrap();
     let app = app();
     let summary = Summary {
         members: vec![CellMember {
@@ -153,12 +155,15 @@ fn bodies() -> Vec<(RecordKey, RecordBody)> {
         expires: UnixMillis(AT.millis + 86_400_000),
     };
     let delegation = Delegation::sign(&authority(), delegation).unwrap();
-    let stays = BTreeSet::from([Print([9; 16])]);
+    let stays = BTreeSet::from([super::STAYS]);
     // Who follows writes it.
     let (old, new, at) = (super::invited(), member(), UnixMillis(AT.millis));
     let former = NodeId::from_bytes(old.public());
     let succession = Succession::sign(mesh, &old, &new, at, &stays).unwrap();
     let succeeded = Succeeded { succession, kept: stays };
+    let handovers = super::handed().handovers().clone();
+    let first = AuthorityKey::from_bytes(authority().public());
+    let handed = Handed { handovers, kept: BTreeSet::from([super::STAYS]) };
     let name = "ada".to_string();
     let apps = ["shop".parse().unwrap()].into();
     let kept = BTreeSet::from([Print([7; 16])]);
@@ -192,6 +197,7 @@ fn bodies() -> Vec<(RecordKey, RecordBody)> {
         (RecordKey::Renewed(node()), RecordBody::Renewed(Box::new(renewed))),
         (RecordKey::Renewer(node()), RecordBody::Renewer(Box::new(delegation))),
         (RecordKey::Succession(former), RecordBody::Succession(Box::new(succeeded))),
+        (RecordKey::Handover(first), RecordBody::Handover(Box::new(handed))),
         (
             RecordKey::Operator(operator),
             RecordBody::Operator(Operator {
