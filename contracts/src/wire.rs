@@ -23,7 +23,7 @@ use crate::trust::Paper;
 pub const VERSION: u16 = 4;
 
 /// The largest admission message, in bytes: all that a stranger can make a node read.
-pub const MAX_HELLO: usize = 4096;
+pub const MAX_HELLO: usize = 8192;
 
 /// The first message in both directions of a connection, before anything else is exchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

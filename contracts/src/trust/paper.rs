@@ -126,18 +126,27 @@ impl Paper {
     }
 
     /// The same paper, by the key that the authority has now: of the same node until the same time,
-    /// by the same invitation. What its node's own keys signed stays as it is.
-    pub fn resigned(&self, authority: &impl Signs, now: UnixMillis) -> Result<Self, PaperError> {
+    /// by the same invitation, which lets in nobody else any more (who has the old key may have its
+    /// key, too). What its node's own keys signed stays as it is; of a renewal, what a renewer signed
+    /// who `may_renew`.
+    pub fn resigned(
+        &self,
+        authority: &impl Signs,
+        now: UnixMillis,
+        may_renew: impl Fn(NodeId) -> bool,
+    ) -> Result<Self, PaperError> {
+        let is_known = self.renewal.as_ref().is_none_or(|renewal| may_renew(renewal.renewer()));
+        let mut paper = if is_known { self.clone() } else { self.unrenewed() };
         let Some(invitation) = &self.invitation else {
             // What renewed it was made for the old signature.
-            let issued = if self.renewal.is_some() { now } else { self.body.issued };
-            let until = self.term().map(|term| term.until);
-            let paper = Self::issue(authority, self.body.node, issued, until)?;
-            return Ok(Self { successions: self.successions.clone(), ..paper });
+            let issued = if paper.renewal.is_some() { now } else { self.body.issued };
+            let until = paper.term().map(|term| term.until);
+            let anew = Self::issue(authority, self.body.node, issued, until)?;
+            return Ok(Self { successions: paper.successions, ..anew });
         };
-        let mut paper = self.clone();
-        let invitation = Invitation::sign(authority, invitation.body.clone())?;
-        paper.invitation = Some(Box::new(invitation));
+        let expires = invitation.body.expires.min(now);
+        let body = InvitationBody { expires, ..invitation.body.clone() };
+        paper.invitation = Some(Box::new(Invitation::sign(authority, body)?));
         if let Some(renewal) = &mut paper.renewal {
             renewal.delegation = Delegation::sign(authority, renewal.delegation.body.clone())?;
         }
@@ -295,6 +304,11 @@ impl Paper {
         let Some(renewal) = &self.renewal else { return Ok(()) };
         let (body, beyond) = (&renewal.delegation.body, PaperError::BeyondDelegation);
         renewal.delegation.verify(self.body.mesh)?;
+        // Else whoever has an old key of the authority prolongs papers by the new one, and who
+        // renews by an old right spoils them.
+        if renewal.delegation.handovers.len() < self.chain().len() {
+            return Err(beyond("its right is by an older key of the authority than the paper"));
+        }
         if renewal.issued > body.expires.plus(Self::CLOCK_TOLERANCE) {
             return Err(beyond("it was renewed after the renewer's right had run out"));
         }

@@ -252,7 +252,14 @@ fn the_largest_paper_fits_into_a_greeting() {
     let labels = (0..Invitation::MAX_NAMED as u8).map(|n| (long(n), long(n))).collect();
     let (mut invitation, key, node) = invited(Invited::Node, Some(HOUR));
     invitation.body.labels = labels;
-    let invitation = Invitation::sign(&authority(), invitation.body).unwrap();
+    // By the last key that the authority may have.
+    let kept = Default::default();
+    let last =
+        (0..super::Handovers::MAX as u8).fold(super::Authority::first(authority()), |by, n| {
+            let next = SigningKey::from_seed([100 + n; 32]).unwrap();
+            by.hand_over(next, NOW, NOW.plus(HOUR), &kept).unwrap()
+        });
+    let invitation = Invitation::sign(&last, invitation.body).unwrap();
     let mut paper = Paper::by_invitation(invitation, &key, node, NOW).unwrap();
     let mut former = SigningKey::from_seed([4; 32]).unwrap();
     let mesh = MeshId::from_bytes(authority().public());
@@ -263,6 +270,7 @@ fn the_largest_paper_fits_into_a_greeting() {
         former = next;
     }
     let (delegation, renewer) = delegated(HOUR);
+    let delegation = Delegation::sign(&last, delegation.body).unwrap();
     let paper = paper.renew(delegation, &renewer, NOW).unwrap();
     paper.prove(mesh, paper.node()).unwrap();
     let cell = "c".repeat(63).parse().unwrap();
@@ -290,4 +298,15 @@ fn a_paper_by_a_later_key_of_the_authority_proves_how_that_came() {
     let other = first.hand_over(thief, NOW, NOW, &kept).unwrap();
     let swapped = Paper { handovers: super::Signs::handovers(&other).clone(), ..good };
     assert_eq!(swapped.prove(mesh, node), Err(PaperError::BadSignature(mesh)));
+    // A right by the old key renews no paper by the new one.
+    let (delegation, renewer) = delegated(HOUR);
+    let renewed = later_paper(&later, node).renew(delegation.clone(), &renewer, NOW).unwrap();
+    assert!(matches!(renewed.prove(mesh, node), Err(PaperError::BeyondDelegation(_))));
+    let right = Delegation::sign(&later, delegation.body).unwrap();
+    let renewed = later_paper(&later, node).renew(right, &renewer, NOW).unwrap();
+    renewed.prove(mesh, node).unwrap();
+}
+
+fn later_paper(authority: &super::Authority, node: NodeId) -> Paper {
+    Paper::issue(authority, node, NOW, Some(NOW.plus(HOUR))).unwrap()
 }

@@ -35,7 +35,7 @@ use wattle_contracts::id::{AppName, AuthorityKey, InviteKey, MeshId, NodeId, Ope
 use wattle_contracts::record::{
     Admitted, Operator, Print, Record, RecordBody, RecordKey, Revoked, Version,
 };
-use wattle_contracts::trust::{Delegation, Invited, Paper, UnixMillis};
+use wattle_contracts::trust::{Delegation, Handovers, Invited, Paper, UnixMillis};
 
 /// The rights in one mesh, as the records that one node holds give them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub struct Rights {
     mesh: MeshId,
     /// The keys that the authority had, and who has each one's place.
     handed: BTreeMap<AuthorityKey, HandedOver>,
+    ground: Handovers,
     /// What nodes had declared before there were operators; `None` while there are none, and every
     /// member may declare.
     charter: Option<Arc<BTreeSet<Print>>>,
@@ -75,6 +76,7 @@ impl Rights {
         Self {
             mesh,
             handed: BTreeMap::new(),
+            ground: Handovers::default(),
             charter: None,
             admins: BTreeSet::new(),
             operators: BTreeMap::new(),
@@ -90,6 +92,16 @@ impl Rights {
 
     /// The rights that these records give. Each was proven when it was taken ([`Rights::prove`]).
     pub fn of<'a>(mesh: MeshId, records: impl IntoIterator<Item = &'a Record>) -> Self {
+        Self::of_grounded(mesh, Handovers::default(), records)
+    }
+
+    /// The same, where proven handovers of the authority's key are known beside the records: those
+    /// by which this node's own paper is good.
+    pub fn of_grounded<'a>(
+        mesh: MeshId,
+        ground: Handovers,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Self {
         let ranked = records.into_iter().filter_map(|record| {
             let rank = Self::rank(&record.key);
             (rank < u8::MAX).then_some((rank, record))
@@ -97,6 +109,8 @@ impl Rights {
         let mut ranked: Vec<(u8, &Record)> = ranked.collect();
         ranked.sort_by_key(|(rank, record)| (*rank, record.version));
         let mut rights = Self::new(mesh);
+        rights.know(&ground);
+        rights.ground = ground;
         for (_, record) in ranked {
             if rights.check(record).is_ok() {
                 rights.learn(record);
@@ -108,6 +122,11 @@ impl Rights {
     /// The mesh.
     pub fn mesh(&self) -> MeshId {
         self.mesh
+    }
+
+    /// The handovers that are known beside the records.
+    pub fn ground(&self) -> &Handovers {
+        &self.ground
     }
 
     /// How high a record of this key stands: a lower number decides about a higher one.
@@ -204,7 +223,7 @@ impl Rights {
     pub fn check(&self, record: &Record) -> Result<(), Unentitled> {
         let writer = record.version.writer;
         if let RecordBody::Handover(handed) = &record.body {
-            return self.check_handover(handed);
+            return self.check_handover(handed, record);
         }
         if let Some(stands) = self.by_authority(record) {
             return stands;

@@ -198,11 +198,13 @@ impl Door {
         // It may have been given a newer one that has not found its way there.
         let paper = self.roster.newest(bearer, &hello.paper);
         paper.check_time(now)?;
-        if let Some(invitation) = &hello.paper.invitation
-            && let Some(bound) = invitation.body.labels.get(CellName::LABEL)
-            && bound != hello.cell.as_str()
-        {
-            return Err(Unfit::Cell(hello.cell.clone()));
+        let invitations = [&hello.paper, &paper].map(|paper| paper.invitation.as_ref());
+        for invitation in invitations.into_iter().flatten() {
+            if let Some(bound) = invitation.body.labels.get(CellName::LABEL)
+                && bound != hello.cell.as_str()
+            {
+                return Err(Unfit::Cell(hello.cell.clone()));
+            }
         }
         self.roster.admit(bearer, &hello.paper, now)?;
         self.met.note(bearer, hello.cell.clone());

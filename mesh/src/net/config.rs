@@ -121,7 +121,7 @@ pub struct Timing {
     pub tick: Duration,
     /// Between two measurements of the round trip to each peer.
     pub ping: Duration,
-    /// Between two accounts to a peer of the other nodes that are known.
+    /// Between two accounts to the peers of what was learned of other nodes.
     pub peers: Duration,
     /// A connection on which nothing at all arrives for so long is gone.
     pub idle_timeout: Duration,

@@ -12,7 +12,7 @@ use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
 use wattle_contracts::id::{Digest, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::{Record, RecordBody, RecordKey, Stamp};
-use wattle_contracts::trust::Paper;
+use wattle_contracts::trust::{Paper, UnixMillis};
 use wattle_contracts::wire::WireError;
 
 use super::artifact::{self, Artifact};
@@ -278,10 +278,10 @@ impl Mesh {
         self.inner.roster.paper(node)
     }
 
-    /// The papers that count of all nodes that belong, as far as this node knows them: of those who
+    /// The papers that count of all nodes that belong at `now`, as far as this node knows them: of those who
     /// are written down, and of its peers.
-    pub fn papers(&self) -> Vec<Paper> {
-        self.inner.roster.papers()
+    pub fn papers(&self, now: UnixMillis) -> Vec<Paper> {
+        self.inner.roster.papers(now)
     }
 
     /// This node's own paper, as it is renewed.

@@ -353,11 +353,13 @@ impl Plane {
     async fn load(&mut self) -> Result<(), StoreError> {
         let store = self.store.clone();
         let (me, mesh, limits) = (self.me, self.roster.mesh(), Limits::default());
+        // A newcomer knows by its paper to whom the mesh was handed over, before any record comes.
+        let ground = self.roster.own().chains().next().cloned().unwrap_or_default();
         let loading = tokio::task::spawn_blocking(move || {
             let loaded = store.load()?;
             let mut out = Vec::new();
             let mut set = Set::load(me, limits, loaded.records, &mut out);
-            set.govern(mesh, &mut out);
+            set.govern(mesh, ground, &mut out);
             Ok((set, loaded.damaged, out))
         });
         let loaded = loading.await.unwrap_or_else(|error| Err(StoreError(error.to_string())));

@@ -104,8 +104,12 @@ impl Roster {
         }
         rights.belongs(node, paper, now, others)?;
         // What the records give it counts as if it had shown that.
-        let counts = rights.paper(node, Some(paper));
-        rights.recognises(counts.as_ref().unwrap_or(paper), now)?;
+        if let Some(counts) = rights.paper(node, Some(paper)).filter(|counts| counts != paper) {
+            rights.belongs(node, &counts, now, others)?;
+            rights.recognises(&counts, now)?;
+        } else {
+            rights.recognises(paper, now)?;
+        }
         shown.insert(node, (paper.clone(), Instant::now()));
         Ok(())
     }
@@ -134,14 +138,17 @@ impl Roster {
         self.rights().paper(node, shown.as_ref())
     }
 
-    /// The papers that count of all who are known, but for those who were revoked.
-    pub(super) fn papers(&self) -> Vec<Paper> {
+    /// The papers that count of all who are known and belong at `now`.
+    pub(super) fn papers(&self, now: UnixMillis) -> Vec<Paper> {
         let rights = self.rights();
         let mut nodes: BTreeSet<NodeId> = self.shown().keys().copied().collect();
         nodes.extend(rights.written().map(|node| rights.present(node)));
         nodes.insert(self.me);
-        nodes.retain(|node| !rights.is_revoked(*node));
-        nodes.into_iter().filter_map(|node| self.paper(node)).collect()
+        let papers = nodes.into_iter().filter_map(|node| Some((node, self.paper(node)?)));
+        let belongs = |(node, paper): &(NodeId, Paper)| {
+            rights.belongs(*node, paper, now, 0).is_ok() && rights.recognises(paper, now).is_ok()
+        };
+        papers.filter(belongs).map(|(_, paper)| paper).collect()
     }
 
     /// Whether a peer still belongs.
@@ -154,7 +161,7 @@ impl Roster {
             return Err(Outcast::Revoked.into());
         }
         let counts = rights.paper(node, shown.as_ref());
-        let Some(paper) = counts else { return Ok(()) };
+        let Some(paper) = counts.or(shown) else { return Ok(()) };
         rights.recognises(&paper, now)?;
         Ok(paper.check_time(now)?)
     }

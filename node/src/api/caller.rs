@@ -60,7 +60,6 @@ impl<'a> Needs<'a> {
                 "nodes" | "apps" | "history" | "links" | "config" | "publishers" | "metrics"
                 | "secrets" | "operators" | "outbox" => Self::Viewer,
                 "logs" | "stamps" | "prints" => Self::Deployer,
-                "papers" => Self::Admin,
                 "calls" => of(rest),
                 _ => Self::Owner,
             };

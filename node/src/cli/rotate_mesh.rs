@@ -1,13 +1,14 @@
 //! `wattle mesh rotate`: another key for a mesh's authority, while the mesh runs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use wattle_contracts::id::AuthorityKey;
+use wattle_contracts::id::{AuthorityKey, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Handed, RecordBody, RecordKey};
+use wattle_contracts::record::{Handed, Record, RecordBody, RecordKey, Stamp};
 use wattle_contracts::trust::{
     Authority, Delegation, DelegationBody, Handovers, Paper, Signs as _, UnixMillis,
 };
@@ -17,12 +18,16 @@ use super::NodeArgs;
 use super::invite::span;
 use super::operator::{prints, put};
 use super::output::{print, when};
-use crate::api::{Client, OperatorsReply, PaperRequest, PapersReply, RecordReply, StampReply};
+use super::signing::sign;
+use crate::api::{
+    Client, OperatorsReply, PaperRequest, PapersReply, RecordReply, RecordRequest, StampReply,
+    Wired,
+};
 use crate::home;
 
 /// Hands the mesh over to a new key. The mesh keeps its name, its nodes and what is declared; who
-/// belongs gets a paper by the new key. Can be run again, also against another node, until every
-/// node has one.
+/// belongs gets a paper by the new key. Can be run again, also on the machine of another node, until
+/// every node has one. It needs a node's own socket (--data).
 #[derive(Args)]
 pub(super) struct Rotate {
     /// The private key that the mesh has had so far.
@@ -31,8 +36,8 @@ pub(super) struct Rotate {
     /// Where to write the new one.
     #[arg(long, value_name = "FILE", default_value = "mesh-next.key")]
     out: PathBuf,
-    /// How long papers and invitations by the old key are still taken: 12h, 30d. `0`, if it was in
-    /// the wrong hands.
+    /// How long papers, and invitations of nodes, by the old key are still taken: 12h, 30d. `0`, if it
+    /// was in the wrong hands.
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = grace)]
     grace: Duration,
     #[command(flatten)]
@@ -47,21 +52,20 @@ impl Rotate {
         let about = RecordKey::Handover(former);
         let at: StampReply = client.get(&format!("/v1/stamps/{about}")).await?;
         if at.mesh != old.mesh() {
-            bail!(
-                "{} is a key of {}, and this node is of {}",
-                self.key.display(),
-                old.mesh(),
-                at.mesh
-            );
+            let file = self.key.display();
+            bail!("{file} is a key of {}, and this node is of {}", old.mesh(), at.mesh);
         }
         let begun = self.begun(former)?;
         let known: OperatorsReply = client.get("/v1/operators").await?;
-        let (new, handed) = match begun {
+        // Of the node's owner alone: asked before anything is made.
+        let papers: PapersReply = client.get("/v1/papers").await?;
+        let (new, handover) = match begun {
             Some(begun) if known.authority == public(begun.key()) => (begun, None),
-            begun if known.authority == former => {
-                let begun = begun.as_ref().map(Authority::key);
-                let (new, handed) = self.hand_over(&client, &old, begun).await?;
-                (new, Some(handed))
+            Some(begun) if known.authority == former => (begun, Some(self.written()?)),
+            None if known.authority == former => {
+                let stamp = at.stamp.read().map_err(anyhow::Error::msg)?;
+                let (new, record) = self.hand_over(&client, &old, &stamp).await?;
+                (new, Some(Wired::of(&record)?))
             }
             _ => bail!(
                 "the mesh's authority has the key {}, which is neither that in {} nor that in {}",
@@ -72,10 +76,10 @@ impl Rotate {
         };
         // Before the old key is worth nothing, so that nobody is cut off in between: they prove
         // themselves, whether the handover is known or not.
-        let papers = resign(&client, &new).await?;
-        if let Some(handed) = handed {
-            let body = RecordBody::Handover(Box::new(handed));
-            put(&client, new.key(), about, body).await.with_context(|| {
+        let (given, missed) = resign(&client, &new, &known, &papers).await?;
+        if let Some(record) = handover {
+            let taken = client.post("/v1/records", &RecordRequest { record }).await;
+            let _: RecordReply = taken.with_context(|| {
                 let out = self.out.display();
                 format!(
                     "the node did not take the handover; run this again: the new key is in {out}"
@@ -83,18 +87,24 @@ impl Rotate {
             })?;
         }
         let renewers = delegate(&client, &new, &known).await?;
+        self.report(&new, given, renewers)?;
+        match missed.is_empty() {
+            true => Ok(()),
+            false => bail!("no new paper for these:\n  {}", missed.join("\n  ")),
+        }
+    }
+
+    fn report(&self, new: &Authority, given: usize, renewers: usize) -> Result<()> {
         let until = new.handovers().last().map_or(0, |last| last.body.until.0);
+        let (mesh, key, out) = (new.mesh(), public(new.key()), self.out.display());
         print(&format!(
-            "the authority of {} is {} from now on; its private key is in {}\n\
-             {papers} nodes have a paper by it, and {renewers} the right to renew papers\n\
-             what the old key signed for nodes is taken until {}. A node without end of its paper that \
-             this one does not know has none by the new key: run this again with --data or --node of \
-             another one, or: wattle mesh renew NODE --key {}\n",
-            new.mesh(),
-            public(new.key()),
-            self.out.display(),
-            when(until),
-            self.out.display()
+            "the authority of {mesh} is {key} from now on; its private key is in {out}\n\
+             {given} nodes have a paper by it, and {renewers} the right to renew papers\n\
+             who is an admin or an operator stays that: see wattle operator ls\n\
+             what the old key signed for nodes is taken until {}. Who comes by that meanwhile, or is not \
+             known to this node, needs a paper before then: run this again, also on the machine of a \
+             node of each other cell, or: wattle mesh renew NODE --key {out}\n",
+            when(until)
         ))
     }
 
@@ -115,47 +125,76 @@ impl Rotate {
         }
     }
 
-    /// Hands over, to a new key or to the one that an earlier call has made. Nobody has heard of it
-    /// yet.
+    /// Where the record of the handover is kept, for the next call.
+    fn record(&self) -> PathBuf {
+        let mut name = self.out.clone().into_os_string();
+        name.push(".handover");
+        name.into()
+    }
+
+    /// The record that an earlier call has made: there is to be one only.
+    fn written(&self) -> Result<Wired> {
+        let path = self.record();
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            let (out, path) = (self.out.display(), path.display());
+            format!("the key {out} was made by an earlier call, and {path} is missing beside it")
+        })?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Makes a new key, and the record by which it takes over, both on the disk before anybody hears
+    /// of it: a mesh whose key is lost has none.
     async fn hand_over(
         &self,
         client: &Client,
         old: &Authority,
-        begun: Option<&SigningKey>,
-    ) -> Result<(Authority, Handed)> {
-        let next = match begun {
-            Some(key) => SigningKey::from_seed(*key.seed())?,
-            None => SigningKey::generate()?,
-        };
+        stamp: &Stamp,
+    ) -> Result<(Authority, Record)> {
         let (kept, now) = (prints(client, "authority").await?, WallClock::default().now());
-        let new = old.hand_over(next, now, now.plus(self.grace), &kept)?;
-        // On the disk before anybody hears of it: a mesh whose key is lost has none.
-        let text = new.to_text()?;
-        match begun {
-            Some(_) => home::replace_file(&self.out, text.as_bytes())?,
-            None => home::write_private(&self.out, text.as_bytes())?,
-        }
-        let handed = Handed { handovers: new.handovers().clone(), kept };
-        Ok((new, handed))
+        let new = old.hand_over(SigningKey::generate()?, now, now.plus(self.grace), &kept)?;
+        let body = Handed { handovers: new.handovers().clone(), kept };
+        let about = RecordKey::Handover(public(old.key()));
+        let record = sign(stamp, new.key(), about, RecordBody::Handover(Box::new(body)))?;
+        let text = serde_json::to_string(&Wired::of(&record)?)?;
+        home::replace_file(&self.record(), text.as_bytes())?;
+        home::write_private(&self.out, new.to_text()?.as_bytes())?;
+        Ok((new, record))
     }
 }
 
-/// Gives each node that is known a paper by the new key. How many have one now.
-async fn resign(client: &Client, new: &Authority) -> Result<usize> {
+/// Gives each node that is known a paper by the new key. How many have one, and who has none, with
+/// the reason.
+async fn resign(
+    client: &Client,
+    new: &Authority,
+    known: &OperatorsReply,
+    papers: &PapersReply,
+) -> Result<(usize, Vec<String>)> {
     let (mesh, now) = (new.mesh(), WallClock::default().now());
-    let reply: PapersReply = client.get("/v1/papers").await?;
-    for text in &reply.papers {
+    let is_new = |chain: &Handovers| chain.leads_to(mesh) == public(new.key());
+    let renewers: BTreeSet<NodeId> =
+        known.renewers.iter().filter(|one| !one.revoked).map(|one| one.node).collect();
+    let (mut given, mut missed) = (0, Vec::new());
+    for text in &papers.papers {
         let paper = Paper::from_text(text)?;
-        let is_new = |chain: &Handovers| chain.leads_to(mesh) == public(new.key());
-        if paper.chains().all(is_new) {
-            continue;
+        let give = async {
+            if paper.chains().all(is_new) {
+                return Ok(());
+            }
+            // The node may have been taken over: nobody gets a paper who has none.
+            paper.prove(mesh, paper.node())?;
+            let paper = paper.resigned(new, now, |renewer| renewers.contains(&renewer))?;
+            let request = PaperRequest { paper: paper.to_text()? };
+            let _: RecordReply = client.post("/v1/papers", &request).await?;
+            anyhow::Ok(())
+        };
+        match give.await {
+            Ok(()) => given += 1,
+            // One that can't be helped is no reason to keep the old key.
+            Err(why) => missed.push(format!("{}: {why:#}", paper.node())),
         }
-        // The node may have been taken over: nobody gets a paper who has none.
-        paper.prove(mesh, paper.node()).context("the node has shown a paper that is no good")?;
-        let request = PaperRequest { paper: paper.resigned(new, now)?.to_text()? };
-        let _: RecordReply = client.post("/v1/papers", &request).await?;
     }
-    Ok(reply.papers.len())
+    Ok((given, missed))
 }
 
 /// Gives each renewer its right by the new key.

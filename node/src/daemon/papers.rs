@@ -47,8 +47,11 @@ pub(super) fn belonging(
         let paper = Paper::from_text(&text)
             .with_context(|| format!("can't use the paper {}", path.display()))?;
         // The same flags on every start: it may have been renewed since.
-        let same = |old: &Paper| old.unrenewed().unsucceeded() == paper;
-        let renewed = home.paper()?.filter(same);
+        let goes_on = |old: &Paper| {
+            let is_same = old.unrenewed().unsucceeded() == paper;
+            is_same || (old.body.mesh == paper.body.mesh && old.supersedes(&paper))
+        };
+        let renewed = home.paper()?.filter(goes_on);
         let paper = renewed.filter(|old| check(old, id, now).is_ok()).unwrap_or(paper);
         check(&paper, id, now)
             .with_context(|| format!("can't use the paper {}", path.display()))?;

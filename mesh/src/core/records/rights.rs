@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use wattle_contracts::id::MeshId;
 use wattle_contracts::record::{Record, RecordKey, Version};
+use wattle_contracts::trust::Handovers;
 
 use super::{Output, Records, Refusal, Write};
 use crate::core::rights::Rights;
 
 impl Records {
-    /// From now on a record counts only if its writer may say what it says in `mesh`. What is held
-    /// and does not is dropped.
-    pub fn govern(&mut self, mesh: MeshId, out: &mut Vec<Output>) {
-        self.rights = Some(Rights::new(mesh));
+    /// From now on a record counts only if its writer may say what it says in `mesh`, of whose
+    /// authority's handovers `ground` are known. What is held and does not count is dropped.
+    pub fn govern(&mut self, mesh: MeshId, ground: Handovers, out: &mut Vec<Output>) {
+        self.rights = Some(Rights::of_grounded(mesh, ground, []));
         self.reconsider(out);
     }
 
@@ -48,7 +49,9 @@ impl Records {
     pub(super) fn reconsider(&mut self, out: &mut Vec<Output>) {
         let Some(mut rights) = self.rights.take() else { return };
         loop {
-            rights = Rights::of(rights.mesh(), self.set.iter().map(Arc::as_ref));
+            let ground = rights.ground().clone();
+            let records = self.set.iter().map(Arc::as_ref);
+            rights = Rights::of_grounded(rights.mesh(), ground, records);
             let void = |record: &&Arc<Record>| rights.check(record).is_err();
             let lost: Vec<(RecordKey, Version)> = self
                 .set

@@ -22,7 +22,8 @@ use super::{Outcast, Rights, Unentitled};
 pub(super) struct HandedOver {
     successor: AuthorityKey,
     until: UnixMillis,
-    kept: Arc<BTreeSet<Print>>,
+    /// `None` where the handover is known by what stands on it, and its list is not here yet.
+    kept: Option<Arc<BTreeSet<Print>>>,
 }
 
 impl Rights {
@@ -49,19 +50,60 @@ impl Rights {
     }
 
     pub(super) fn hand_over(&mut self, former: AuthorityKey, handed: &Handed) {
-        if let Some(last) = handed.handovers.last() {
-            let (successor, until) = (last.body.successor, last.body.until);
-            let kept = Arc::new(handed.kept.clone());
-            self.handed.insert(former, HandedOver { successor, until, kept });
+        self.know(&handed.handovers);
+        if let Some(known) = self.handed.get_mut(&former) {
+            if let Some(last) = handed.handovers.last() {
+                known.until = last.body.until;
+            }
+            known.kept = Some(Arc::new(handed.kept.clone()));
         }
     }
 
-    /// Whether this handover is the one that is known, or the first.
-    pub(super) fn check_handover(&self, handed: &Handed) -> Result<(), Unentitled> {
-        match self.another(&handed.handovers) {
+    /// Takes note of proven handovers.
+    pub(super) fn know(&mut self, handovers: &Handovers) {
+        for handover in handovers.iter() {
+            let (successor, until) = (handover.body.successor, handover.body.until);
+            let handed = HandedOver { successor, until, kept: None };
+            self.handed.entry(handover.body.former).or_insert(handed);
+        }
+    }
+
+    /// Whether this record's handover is the one that is known, or the first. Of one that is known,
+    /// nobody says anything else who has been followed himself: with two old keys, the list of what
+    /// stays could be written anew.
+    pub(super) fn check_handover(
+        &self,
+        handed: &Handed,
+        record: &Record,
+    ) -> Result<(), Unentitled> {
+        self.check_chain(&handed.handovers)?;
+        self.stays(handed.handovers.leads_to(self.mesh), record)
+    }
+
+    fn check_chain(&self, handovers: &Handovers) -> Result<(), Unentitled> {
+        match self.another(handovers) {
             Some((former, successor)) => Err(Unentitled::HandedOver { former, successor }),
             None => Ok(()),
         }
+    }
+
+    /// Whether a paper that is to take the place of another is by the key that the authority has now.
+    /// By no clock, so that all nodes hold the same one; within the time that is given for it, the
+    /// node goes on with the one that it has.
+    pub(super) fn check_given(&self, paper: &Paper) -> Result<(), Unentitled> {
+        for chain in paper.chains() {
+            self.check_chain(chain)?;
+            let key = chain.leads_to(self.mesh);
+            if self.handed.contains_key(&key) {
+                return Err(Unentitled::FormerAuthority(key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a paper stands on the handovers that are known here.
+    pub(super) fn is_on_chain(&self, paper: &Paper) -> bool {
+        self.handed.is_empty() || paper.chains().all(|chain| self.another(chain).is_none())
     }
 
     /// The key and its successor as they are known here, where this chain says something else.
@@ -88,15 +130,15 @@ impl Rights {
         record: &Record,
     ) -> Result<(), Unentitled> {
         let Some(invitation) = &operator.invitation else { return Ok(()) };
-        if let Some((former, successor)) = self.another(&invitation.handovers) {
-            return Err(Unentitled::HandedOver { former, successor });
-        }
+        self.check_chain(&invitation.handovers)?;
         self.stays(invitation.handovers.leads_to(self.mesh), record)
     }
 
     fn stays(&self, key: AuthorityKey, record: &Record) -> Result<(), Unentitled> {
-        let Some(handed) = self.handed.get(&key) else { return Ok(()) };
-        let stays = Print::of_record(record).is_ok_and(|print| handed.kept.contains(&print));
+        let Some(kept) = self.handed.get(&key).and_then(|handed| handed.kept.as_ref()) else {
+            return Ok(());
+        };
+        let stays = Print::of_record(record).is_ok_and(|print| kept.contains(&print));
         if stays { Ok(()) } else { Err(Unentitled::FormerAuthority(key)) }
     }
 

@@ -33,7 +33,8 @@ impl Rights {
             Ok(()) => paper,
             Err(_) => paper.unrenewed(),
         };
-        let all = shown.cloned().into_iter().chain(written).map(counts);
+        let all = shown.cloned().into_iter().chain(written);
+        let all = all.filter(|paper| self.is_on_chain(paper)).map(counts);
         all.reduce(|best, other| if other.supersedes(&best) { other } else { best })
     }
 
@@ -62,6 +63,7 @@ impl Rights {
         if self.revoked(&Revoked::Node(node)) {
             return Err(Unentitled::Revoked(Revoked::Node(node)));
         }
+        self.check_given(paper)?;
         self.check_renewal(paper)
     }
 

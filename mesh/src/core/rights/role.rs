@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use wattle_contracts::id::{AppName, OperatorKey};
+use wattle_contracts::id::{AppName, NodeId, OperatorKey};
 use wattle_contracts::record::Revoked;
 
 use super::Rights;
@@ -64,6 +64,10 @@ impl Rights {
     pub fn role(&self, key: &OperatorKey) -> Option<Role> {
         if key.as_bytes() == self.authority().as_bytes() {
             return Some(Role::Authority);
+        }
+        // A key that the authority had is nobody's, also where it had been made somebody's.
+        if self.is_of_authority(NodeId::from_bytes(*key.as_bytes())) {
+            return None;
         }
         if self.admins.contains(key) {
             return (!self.revoked(&Revoked::Admin(*key))).then_some(Role::Admin);

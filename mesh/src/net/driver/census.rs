@@ -1,6 +1,6 @@
 //! What is known of every node, put together for those above.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(super) struct Census {
     statements: BTreeMap<NodeId, Statements>,
     /// The round trips that the last view shows.
     shown: BTreeMap<NodeId, Duration>,
+    /// Those that it shows behind a one-way cut, which is over when they are not heard any more.
+    one_way: BTreeSet<NodeId>,
     changed: bool,
 }
 
@@ -85,6 +87,7 @@ impl Census {
             metrics,
             statements: BTreeMap::new(),
             shown: BTreeMap::new(),
+            one_way: BTreeSet::new(),
             changed: true,
         }
     }
@@ -247,6 +250,7 @@ impl Census {
         let mut changes = Vec::new();
         self.membership.tick(now, &mut changes);
         self.note(changes);
+        self.changed |= !self.one_way.iter().all(|node| self.membership.is_one_way(now, *node));
         // What is known by hearsay only may have had to go.
         let known = |node: &NodeId| self.membership.node(*node).is_some();
         self.statements.retain(|node, _| known(node));
@@ -307,6 +311,8 @@ impl Census {
         let measured = self.membership.nodes();
         let measured = measured.filter_map(|node| Some((node.id(), node.round_trip()?)));
         self.shown = measured.collect();
+        let one_way = view.nodes.values().filter(|node| node.one_way);
+        self.one_way = one_way.map(|node| node.id).collect();
         Some(view)
     }
 

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use wattle_contracts::id::{NodeId, OperatorKey};
 use wattle_contracts::record::{Print, Record, RecordBody, RecordKey, Revoked};
 use wattle_contracts::trust::Paper;
-use wattle_mesh::net::{Mesh, Records};
+use wattle_mesh::net::{Mesh, Records, WallClock};
 
 use super::{Shared, apply_failure, failure};
 use crate::api::caller::Caller;
@@ -242,7 +242,7 @@ async fn operators(State(shared): State<Shared>) -> Response {
 /// The papers that count of all who belong.
 async fn papers(State(shared): State<Shared>) -> Response {
     let Some(mesh) = shared.node.mesh() else { return starting() };
-    match mesh.papers().iter().map(Paper::to_text).collect() {
+    match mesh.papers(WallClock::default().now()).iter().map(Paper::to_text).collect() {
         Ok(papers) => Json(PapersReply { papers }).into_response(),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error),
     }

@@ -7,7 +7,7 @@ use wattle_contracts::record::{
     Admin, Admitted, Charter, Labels, Operator, Print, Revocation, Revoked, Succeeded,
 };
 use wattle_contracts::trust::{
-    Delegation, DelegationBody, Invitation, InvitationBody, Invited, Paper, Succession,
+    Delegation, DelegationBody, Handovers, Invitation, InvitationBody, Invited, Paper, Succession,
 };
 
 use super::*;
@@ -24,7 +24,7 @@ fn operator(number: u8) -> OperatorKey {
 
 fn governed() -> Records {
     let mut records = empty(Limits::default());
-    records.govern(mesh(), &mut Vec::new());
+    records.govern(mesh(), Handovers::default(), &mut Vec::new());
     records
 }
 
@@ -174,7 +174,7 @@ fn what_a_key_wrote_is_dropped_from_set_and_disk_when_it_turns_out_to_be_revoked
     // The same after a restart.
     let stored_again: Vec<Stored> = records.iter().map(|r| stored(Record::clone(r))).collect();
     let mut again = Records::load(node(0), Limits::default(), stored_again, &mut Vec::new());
-    again.govern(mesh(), &mut Vec::new());
+    again.govern(mesh(), Handovers::default(), &mut Vec::new());
     hear(&mut again, push(vec![record(2, 7, 80)]));
     assert_eq!(again.version(&about(7)), Some(honest.version));
 }

@@ -54,7 +54,7 @@ fn the_new_key_is_the_authority_and_of_the_old_one_stays_what_is_listed() {
         let refused = all.check(by_old);
         assert_eq!(refused, Err(Unentitled::FormerAuthority(authority_key(AUTHORITY))));
     }
-    assert_eq!(all.role(&operator(AUTHORITY)), None);
+    assert_eq!(all.role(&operator(AUTHORITY)), None, "nor by another name");
     assert_eq!(all.role(&operator(NEXT)), Some(Role::Authority));
     for by_new in [admin(NEXT, 9, OTHER), app(NEXT, 9, "shop")] {
         all.check(&by_new).unwrap();
@@ -103,8 +103,10 @@ fn a_second_handover_follows_the_first_in_whatever_order_they_are_heard_of() {
         }
         assert_eq!(rights(&all), expected);
     }
-    // Who has heard of the second alone holds the first key to be the authority's, still.
-    assert_eq!(rights(&[&second]).authority(), authority_key(AUTHORITY));
+    // Who has heard of the second alone knows of the first by that, though not yet what stays.
+    let second_only = rights(&[&second]);
+    assert_eq!(second_only.authority(), authority_key(THIRD));
+    second_only.check(&admin(AUTHORITY, 1, OTHER)).unwrap();
 }
 
 #[test]
@@ -129,13 +131,18 @@ fn papers_by_the_old_key_are_taken_for_a_while_and_those_by_the_new_one_for_good
     for old in [&invited, &direct, &renewed, &renewed_invited] {
         all.recognises(old, during).unwrap();
         assert_eq!(all.recognises(old, later), Err(Outcast::FormerAuthority));
-        let resigned = old.resigned(&new, NOW).unwrap();
+        let resigned = old.resigned(&new, NOW, |_| true).unwrap();
         resigned.prove(mesh(), node(NODE)).unwrap();
         all.recognises(&resigned, later).unwrap();
         assert!(resigned.supersedes(old) && !old.supersedes(&resigned));
         assert_eq!(resigned.term().map(|term| term.until), old.term().map(|term| term.until));
         let key = |paper: &Paper| paper.invitation.as_ref().map(|by| by.body.key);
         assert_eq!(key(&resigned), key(old), "its place at the invitation stays used");
+        let over = |paper: &Paper| paper.invitation.as_ref().map(|by| by.body.expires);
+        assert!(over(&resigned).is_none_or(|at| at == NOW), "nobody else comes by it");
+        // Who renews by a right that nobody knows of has renewed nothing.
+        let bare = old.resigned(&new, NOW, |_| false).unwrap();
+        assert_eq!(bare, old.unrenewed().resigned(&new, NOW, |_| true).unwrap());
         // Shown the old one, nodes go by what the records give it.
         let body = RecordBody::Renewed(Box::new(resigned.clone()));
         let record = write(OTHER, 9, RecordKey::Renewed(node(NODE)), body);
@@ -163,4 +170,55 @@ fn who_was_invited_by_the_old_key_goes_on_and_who_says_so_afterwards_does_not() 
     assert_eq!(all.role(&operator(OTHER)), None);
     let refused = all.check(&after);
     assert_eq!(refused, Err(Unentitled::FormerAuthority(authority_key(AUTHORITY))));
+}
+
+#[test]
+fn whoever_has_two_old_keys_writes_no_other_list_of_what_stays() {
+    let none = BTreeSet::new();
+    let first = handed(&[NEXT], 5, &none);
+    let second = handed(&[NEXT, THIRD], 7, &prints(&[&first]));
+    let forged = admin(AUTHORITY, 8, THIEF);
+    // The same two keys, which are both the thief's, and a longer list.
+    let again = handed(&[NEXT], 9, &prints(&[&forged]));
+    let all = rights(&[&first, &second]);
+    all.check(&first).unwrap();
+    assert_eq!(all.check(&again), Err(Unentitled::FormerAuthority(authority_key(NEXT))));
+    assert!(all.check(&forged).is_err());
+}
+
+#[test]
+fn no_paper_takes_the_place_of_one_by_the_present_key_but_by_that() {
+    let none = BTreeSet::new();
+    let (new, rogue) = (after(&[NEXT], &none), after(&[THIEF, THIRD], &none));
+    let all = rights(&[&handed(&[NEXT], 5, &none)]);
+    let give = |paper: &Paper| {
+        let body = RecordBody::Renewed(Box::new(paper.clone()));
+        write(OTHER, 9, RecordKey::Renewed(node(NODE)), body)
+    };
+    let paper = |by: &Authority| Paper::issue(by, node(NODE), NOW, Some(NOW.plus(HOUR))).unwrap();
+    let (good, old, longer) =
+        (paper(&new), paper(&Authority::first(key(AUTHORITY))), paper(&rogue));
+    all.check(&give(&good)).unwrap();
+    let refused = all.check(&give(&old));
+    assert_eq!(refused, Err(Unentitled::FormerAuthority(authority_key(AUTHORITY))));
+    let refused = all.check(&give(&longer));
+    assert!(matches!(refused, Err(Unentitled::HandedOver { .. })), "{refused:?}");
+    // Longer, and still not what counts, whoever shows it.
+    assert!(longer.supersedes(&good));
+    let all = rights(&[&handed(&[NEXT], 5, &none), &give(&good)]);
+    assert_eq!(all.paper(node(NODE), Some(&longer)), Some(good));
+}
+
+#[test]
+fn a_newcomer_knows_by_its_own_paper_to_whom_the_mesh_was_handed_over() {
+    let none = BTreeSet::new();
+    let ground = after(&[NEXT], &none).handovers().clone();
+    let theft = handed(&[THIEF], 3, &none);
+    let all = Rights::of_grounded(mesh(), ground, [&theft]);
+    assert_eq!(all.authority(), authority_key(NEXT));
+    assert!(all.check(&theft).is_err());
+    let old = Paper::issue(&key(AUTHORITY), node(NODE), NOW, None).unwrap();
+    assert_eq!(all.recognises(&old, NOW.plus(2 * HOUR)), Err(Outcast::FormerAuthority));
+    // What stays of the old key's word it does not know yet, and takes nothing away for that.
+    all.check(&admin(AUTHORITY, 1, ADMIN)).unwrap();
 }
