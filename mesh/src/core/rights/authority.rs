@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wattle_contracts::id::{AuthorityKey, NodeId};
 use wattle_contracts::record::{Handed, Operator, Print, Record};
-use wattle_contracts::trust::{Handovers, Paper, UnixMillis};
+use wattle_contracts::trust::{Handovers, Paper, Term, UnixMillis};
 
 use super::{Outcast, Rights, Unentitled};
 
@@ -140,6 +140,17 @@ impl Rights {
         };
         let stays = Print::of_record(record).is_ok_and(|print| kept.contains(&print));
         if stays { Ok(()) } else { Err(Unentitled::FormerAuthority(key)) }
+    }
+
+    /// From when until when a proven paper is good: by itself, and by the key on which it stands.
+    pub fn term(&self, paper: &Paper) -> Option<Term> {
+        let keys = paper.chains().map(|chain| chain.leads_to(self.mesh));
+        let until = keys.filter_map(|key| Some(self.handed.get(&key)?.until)).min();
+        match (paper.term(), until) {
+            (Some(own), Some(until)) => Some(Term { until: own.until.min(until), ..own }),
+            (None, Some(until)) => Some(Term { from: paper.body.issued, until }),
+            (own, None) => own,
+        }
     }
 
     /// Whether a proven paper stands on a key of the authority that is good at `now`.

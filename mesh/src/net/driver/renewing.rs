@@ -80,7 +80,8 @@ impl Driver {
     /// Says in time that this node's paper runs out, and what to do.
     fn remind(&mut self, now: Time) {
         let (paper, wall) = (self.roster.own(), self.config.clock.now());
-        let Some(term) = paper.term().filter(|term| term.is_late(wall)) else { return };
+        let term = self.roster.rights().term(&paper);
+        let Some(term) = term.filter(|term| term.is_late(wall)) else { return };
         if self.renewing.reminded.is_some_and(|at| now.since(at) < REMIND) {
             return;
         }

@@ -28,7 +28,7 @@ pub(super) fn nodes(node: &Node) -> Option<NodesReply> {
 
 fn describe_paper(mesh: &Mesh, node: NodeId, now: UnixMillis) -> Option<PaperInfo> {
     let paper = mesh.paper(node)?;
-    let term = paper.term()?;
+    let term = mesh.rights().term(&paper)?;
     Some(PaperInfo {
         until: term.until.0,
         renewed_by: paper.renewal.as_ref().map(|renewal| renewal.renewer()),

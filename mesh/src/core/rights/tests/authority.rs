@@ -130,6 +130,8 @@ fn papers_by_the_old_key_are_taken_for_a_while_and_those_by_the_new_one_for_good
     let (during, later) = (NOW.plus(HOUR), NOW.plus(2 * HOUR));
     for old in [&invited, &direct, &renewed, &renewed_invited] {
         all.recognises(old, during).unwrap();
+        let until = all.term(old).unwrap().until;
+        assert_eq!(until, NOW.plus(HOUR), "it is said in time that it ends then");
         assert_eq!(all.recognises(old, later), Err(Outcast::FormerAuthority));
         let resigned = old.resigned(&new, NOW, |_| true).unwrap();
         resigned.prove(mesh(), node(NODE)).unwrap();
