@@ -41,6 +41,13 @@ fn what_comes_while_a_slow_disk_writes_goes_with_the_next_write() {
     holds("slow-disk.toml", 25025, &[2]);
 }
 
+/// A node whose clock was set back goes on after what it has heard of others. After a restart it knew
+/// that by their records only, and had replaced these by its own: it took no more changes.
+#[test]
+fn a_node_with_its_clock_set_back_takes_changes_after_a_restart_too() {
+    holds("clock-off.toml", 108_013, &[1]);
+}
+
 /// A machine without a battery for its clock comes up with an earlier time than it went down with.
 /// What its node then said of itself was numbered lower than before, and nobody took it: for the
 /// others it ran nothing, until its clock was where it had been.

@@ -172,6 +172,11 @@ impl Records {
         let (mut highest, mut heard) = (None, None);
         for Stored { record, is_lost, is_verified } in stored {
             let (at, writer) = (record.version.at, record.version.writer);
+            // What others wrote may be there as that alone which this node's own record replaced.
+            let others = match writer == me {
+                true => record.ancestry.seen.iter().map(|(_, at)| *at).max(),
+                false => Some(at),
+            };
             let known = set.version(&record.key);
             let taken = match known {
                 _ if !is_verified && record.verify().is_err() => record.verify(),
@@ -182,7 +187,7 @@ impl Records {
             match taken {
                 Ok(()) => {
                     highest = highest.max(Some(at));
-                    heard = heard.max((writer != me).then_some(at));
+                    heard = heard.max(others);
                 }
                 Err(error) => out.push(Output::Refused { from: None, reason: error.into() }),
             }
