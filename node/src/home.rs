@@ -218,6 +218,14 @@ pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
 
 /// Reads a private key, and refuses one that others on this machine can read.
 pub(crate) fn read_key(path: &Path) -> Result<SigningKey> {
+    key_in(path, &private_text(path)?)
+}
+
+fn key_in(path: &Path, text: &str) -> Result<SigningKey> {
+    SigningKey::from_text(text).with_context(|| format!("can't use the key {}", path.display()))
+}
+
+fn private_text(path: &Path) -> Result<String> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("can't read the key {}", path.display()))?;
     let mode = fs::metadata(path)?.permissions().mode();
@@ -229,15 +237,13 @@ pub(crate) fn read_key(path: &Path) -> Result<SigningKey> {
             path.display()
         );
     }
-    SigningKey::from_text(&text).with_context(|| format!("can't use the key {}", path.display()))
+    Ok(text)
 }
 
 /// Reads the key of a mesh's authority, with how it came to be that.
 pub(crate) fn read_authority(path: &Path) -> Result<Authority> {
-    let key = read_key(path)?;
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("can't read the key {}", path.display()))?;
-    Authority::from_text(key, &text)
+    let text = private_text(path)?;
+    Authority::from_text(key_in(path, &text)?, &text)
         .with_context(|| format!("can't use the key {}", path.display()))
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Print;
+use super::succeeded::check_kept;
 use crate::id::{AuthorityKey, NodeId};
-use crate::trust::{Handovers, kept_digest};
+use crate::trust::Handovers;
 
 /// The authority's old key is worth nothing any more, and another one is the authority's. Written
 /// with the new key; both signed it.
@@ -27,11 +28,6 @@ impl Handed {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        let signed = self.handovers.last().map(|last| last.body.kept);
-        match kept_digest(&self.kept) {
-            Ok(digest) if Some(digest) == signed => Ok(()),
-            Ok(_) => Err("its list of what stays is not the one that was signed".into()),
-            Err(error) => Err(error.to_string()),
-        }
+        check_kept(&self.kept, self.handovers.last().map(|last| last.body.kept))
     }
 }

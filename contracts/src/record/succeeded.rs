@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Print;
-use crate::id::NodeId;
+use crate::id::{Digest, NodeId};
 use crate::trust::{Succession, kept_digest};
 
 /// A node's old key is worth nothing any more, and another one is the node's. Written with the new
@@ -26,10 +26,15 @@ impl Succeeded {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        match kept_digest(&self.kept) {
-            Ok(digest) if digest == self.succession.body.kept => Ok(()),
-            Ok(_) => Err("its list of what stays is not the one that was signed".into()),
-            Err(error) => Err(error.to_string()),
-        }
+        check_kept(&self.kept, Some(self.succession.body.kept))
+    }
+}
+
+/// Whether a list of what stays is the one that was signed.
+pub(super) fn check_kept(kept: &BTreeSet<Print>, signed: Option<Digest>) -> Result<(), String> {
+    match kept_digest(kept) {
+        Ok(digest) if Some(digest) == signed => Ok(()),
+        Ok(_) => Err("its list of what stays is not the one that was signed".into()),
+        Err(error) => Err(error.to_string()),
     }
 }

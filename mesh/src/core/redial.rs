@@ -275,10 +275,7 @@ impl Redial {
     /// The nodes that were ever admitted, with their addresses, the most promising first: what
     /// the driver writes down, and hints as [`Source::Remembered`] after a restart.
     pub fn to_remember(&self) -> impl Iterator<Item = (NodeId, Vec<String>)> + '_ {
-        self.targets.iter().filter_map(|(target, entry)| match target {
-            Target::Node(node) if entry.was_admitted() => Some((*node, entry.addresses())),
-            _ => None,
-        })
+        self.learned(Time::ZERO)
     }
 
     /// Those of [`Redial::to_remember`] of which something was learned at `since` or later.

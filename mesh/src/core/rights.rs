@@ -1,7 +1,7 @@
 //! Who may write which record, and who belongs: by the records themselves.
 //!
-//! The authority of the mesh stands above all, by the key that it has now; it makes admins. Admins revoke nodes, invitations,
-//! publishers and operators, and make operators; operators declare their apps, and viewers, who are
+//! The authority of the mesh stands above all, by the key that it has now; it makes admins. Admins
+//! revoke nodes, invitations, publishers and operators, and make operators; operators declare their apps, and viewers, who are
 //! operators of none, nothing. Whatever a record says stands only where its writer may say it, on every node that holds it, whoever brought it.
 //!
 //! **Why all nodes agree.** Rights are computed from the records by rank, the higher one first:

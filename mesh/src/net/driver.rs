@@ -90,6 +90,7 @@ pub(super) struct Driver {
     view: watch::Sender<Arc<View>>,
     /// Whom to remember, for the task that writes it down.
     remember: watch::Sender<Vec<(NodeId, Vec<Multiaddr>)>>,
+    /// When it last did what it does by the clock.
     ticked: Time,
     /// When the peers are told of each other.
     accounts: Accounts,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use wattle_contracts::id::{AuthorityKey, NodeId};
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Handed, Record, RecordBody, RecordKey, Stamp};
+use wattle_contracts::record::{Handed, RecordBody, RecordKey, Stamp};
 use wattle_contracts::trust::{
     Authority, Delegation, DelegationBody, Handovers, Paper, Signs as _, UnixMillis,
 };
@@ -65,7 +65,7 @@ impl Rotate {
             None if known.authority == former => {
                 let stamp = at.stamp.read().map_err(anyhow::Error::msg)?;
                 let (new, record) = self.hand_over(&client, &old, &stamp).await?;
-                (new, Some(Wired::of(&record)?))
+                (new, Some(record))
             }
             _ => bail!(
                 "the mesh's authority has the key {}, which is neither that in {} nor that in {}",
@@ -149,14 +149,14 @@ impl Rotate {
         client: &Client,
         old: &Authority,
         stamp: &Stamp,
-    ) -> Result<(Authority, Record)> {
+    ) -> Result<(Authority, Wired)> {
         let (kept, now) = (prints(client, "authority").await?, WallClock::default().now());
         let new = old.hand_over(SigningKey::generate()?, now, now.plus(self.grace), &kept)?;
         let body = Handed { handovers: new.handovers().clone(), kept };
         let about = RecordKey::Handover(public(old.key()));
         let record = sign(stamp, new.key(), about, RecordBody::Handover(Box::new(body)))?;
-        let text = serde_json::to_string(&Wired::of(&record)?)?;
-        home::replace_file(&self.record(), text.as_bytes())?;
+        let record = Wired::of(&record)?;
+        home::replace_file(&self.record(), serde_json::to_string(&record)?.as_bytes())?;
         home::write_private(&self.out, new.to_text()?.as_bytes())?;
         Ok((new, record))
     }

@@ -29,7 +29,7 @@ pub(super) struct HandedOver {
 impl Rights {
     /// The key that the authority has now.
     pub fn authority(&self) -> AuthorityKey {
-        self.authorities().last().unwrap_or(AuthorityKey::from_bytes(*self.mesh.as_bytes()))
+        self.authorities().last().unwrap_or(Handovers::NONE.leads_to(self.mesh))
     }
 
     /// The keys that it had before, each with the time until which its papers are taken.
@@ -44,7 +44,7 @@ impl Rights {
 
     /// Each of its keys after the one before.
     fn authorities(&self) -> impl Iterator<Item = AuthorityKey> + '_ {
-        let first = AuthorityKey::from_bytes(*self.mesh.as_bytes());
+        let first = Handovers::NONE.leads_to(self.mesh);
         let next = |key: &AuthorityKey| self.handed.get(key).map(|handed| handed.successor);
         std::iter::successors(Some(first), next).take(Handovers::MAX + 1)
     }
@@ -142,10 +142,14 @@ impl Rights {
         if stays { Ok(()) } else { Err(Unentitled::FormerAuthority(key)) }
     }
 
+    /// Until when what stands on the key to which this chain leads is taken; `None` for the present one.
+    fn until(&self, chain: &Handovers) -> Option<UnixMillis> {
+        self.handed.get(&chain.leads_to(self.mesh)).map(|handed| handed.until)
+    }
+
     /// From when until when a proven paper is good: by itself, and by the key on which it stands.
     pub fn term(&self, paper: &Paper) -> Option<Term> {
-        let keys = paper.chains().map(|chain| chain.leads_to(self.mesh));
-        let until = keys.filter_map(|key| Some(self.handed.get(&key)?.until)).min();
+        let until = paper.chains().filter_map(|chain| self.until(chain)).min();
         match (paper.term(), until) {
             (Some(own), Some(until)) => Some(Term { until: own.until.min(until), ..own }),
             (None, Some(until)) => Some(Term { from: paper.body.issued, until }),
@@ -163,8 +167,7 @@ impl Rights {
             if let Some((_, known)) = self.another(chain) {
                 return Err(Outcast::OtherAuthority(known));
             }
-            let handed = self.handed.get(&chain.leads_to(self.mesh));
-            if handed.is_some_and(|handed| now > handed.until) {
+            if self.until(chain).is_some_and(|until| now > until) {
                 return Err(Outcast::FormerAuthority);
             }
         }
