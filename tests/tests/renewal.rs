@@ -119,14 +119,19 @@ async fn a_revoked_renewer_renews_nothing_and_a_revoked_node_is_not_renewed() {
         a.verb(args.map(OsString::from)).await.ok()
     };
     revoke(c.id()).await;
-    let (until, _) = is_renewed(&b, &a, before).await;
+    is_renewed(&b, &a, before).await;
     let renewed = a.verb(["history", &format!("renewed/{}", c.id())]).await.ok();
     assert!(renewed.contains("nothing is known"), "{renewed}");
     // What it had renewed stays, where the revocation does not say otherwise.
     let said = revoke(&format!("renewer/{}", a.id())).await;
     assert!(said.contains("1 papers that it had renewed stay"), "{said}");
-    let ls = b.verb(["operator", "ls"]).await.ok();
-    assert!(!ls.contains("renews papers"), "{ls}");
+    // It is in force at the node that was told of it; from here on nothing may be renewed.
+    let (until, _) = paper(&a, &b).await;
+    eventually("the other knows that it renews no more", PATIENCE, async || {
+        let ls = b.verb(["operator", "ls"]).await.ok();
+        holds(!ls.contains("renews papers"), ls)
+    })
+    .await;
     eventually("nobody renews", PATIENCE, async || {
         let table = b.verb(["nodes"]).await.ok();
         holds(table.contains("(or lets a node do it: wattle mesh renewer)"), table)

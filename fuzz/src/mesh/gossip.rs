@@ -7,8 +7,43 @@ use wattle_mesh::net::gossip::{Gate, synthetic};
 const LIMIT: usize = 4;
 
 /// What the gate lets through is read without a panic, and without more memory than the gate allows for.
-/// What it has let through once, it lets through again.
+/// What it has let through once, it lets through again. What it adds of the dead changes nothing else.
 pub fn holds(data: &[u8]) {
+    bounds(data);
+    names_the_dead(data);
+}
+
+/// A message as it is passed on while one is known to be dead: with that one named, if it asks
+/// anything, and as it was in all else.
+fn names_the_dead(data: &[u8]) {
+    let dead = (id(9, 1), 7);
+    let gate = Gate::new(super::node(0), LIMIT);
+    gate.refresh([dead.0.clone()].into_iter(), [dead.clone()].into_iter());
+    let Ok(passed) = gate.pass(data) else { return };
+    assert_eq!(gate.pass(&passed).unwrap(), passed, "named once is enough");
+    if passed == data {
+        return;
+    }
+    let (mut before, mut after) = (&data[4..], &passed[4..]);
+    assert_eq!(data[..4], passed[..4]);
+    let [count, with] = [&mut before, &mut after].map(|bytes| u16::deserialize(bytes).unwrap());
+    assert_eq!(count + 1, with);
+    for _ in 0..count {
+        let [theirs, ours] = [&mut before, &mut after].map(entry);
+        assert_eq!(theirs, ours);
+        assert_ne!(theirs.0, dead.0);
+    }
+    assert_eq!(entry(&mut after), (dead.0, [0, 0, dead.1]));
+    assert_eq!(before, after);
+}
+
+/// An id in a digest, and the three numbers that stand with it.
+fn entry(bytes: &mut &[u8]) -> (ChitchatId, [u64; 3]) {
+    let id = ChitchatId::deserialize(bytes).unwrap();
+    (id, [(); 3].map(|()| u64::deserialize(bytes).unwrap()))
+}
+
+fn bounds(data: &[u8]) {
     let gate = Gate::new(super::node(0), LIMIT);
     if gate.check(data).is_err() {
         return;

@@ -21,7 +21,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{Account, Accounts};
+pub use accounts::{Account, Accounts, MAX_HINTS, hints_for};
 pub use connection::{Connection, by_preference, superfluous, which_stays};
 pub use target::{Source, Target};
 

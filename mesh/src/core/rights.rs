@@ -90,14 +90,10 @@ impl Rights {
         }
     }
 
-    /// The rights that these records give. Each was proven when it was taken ([`Rights::prove`]).
-    pub fn of<'a>(mesh: MeshId, records: impl IntoIterator<Item = &'a Record>) -> Self {
-        Self::of_grounded(mesh, Handovers::default(), records)
-    }
-
-    /// The same, where proven handovers of the authority's key are known beside the records: those
-    /// by which this node's own paper is good.
-    pub fn of_grounded<'a>(
+    /// The rights that these records give. Each was proven when it was taken ([`Rights::prove`]). The
+    /// `ground` are proven handovers of the authority's key that are known beside the records: those by
+    /// which this node's own paper is good.
+    pub fn of<'a>(
         mesh: MeshId,
         ground: Handovers,
         records: impl IntoIterator<Item = &'a Record>,

@@ -39,7 +39,7 @@ use super::roster::Roster;
 use super::statement::{AboutFact, Topic};
 use super::streams::Opened;
 use super::view::View;
-use crate::core::redial::{Accounts, Source, Target};
+use crate::core::redial::{Accounts, MAX_HINTS, Source, Target, hints_for};
 use crate::core::time::Time;
 use belonging::Belonging;
 use cells::Abroad;
@@ -50,9 +50,6 @@ use introducing::Introducing;
 use probing::Probing;
 use renewing::Renewing;
 pub(super) use start::start;
-
-/// Nodes that are told to a peer at once.
-const MAX_HINTS: usize = 128;
 
 /// What the handle asks for.
 #[derive(Debug)]
@@ -240,9 +237,8 @@ impl Driver {
         self.tell_hints(peer, self.hints(self.dialling.to_remember()));
     }
 
-    fn tell_hints(&self, peer: NodeId, mut hints: Vec<PeerHint>) {
-        hints.retain(|hint| hint.node != peer);
-        hints.truncate(MAX_HINTS);
+    fn tell_hints(&self, peer: NodeId, known: Vec<PeerHint>) {
+        let hints = hints_for(peer, known);
         if !hints.is_empty() {
             self.peers.tell(peer, Control::Peers(hints));
         }
@@ -255,7 +251,7 @@ impl Driver {
             node,
             addresses: for_others(addresses).iter().map(ToString::to_string).collect(),
         });
-        hints.filter(|hint| !hint.addresses.is_empty()).collect()
+        hints.collect()
     }
 
     /// The addresses at which others are told to reach this node.

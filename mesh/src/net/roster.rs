@@ -102,14 +102,7 @@ impl Roster {
         if by(&self.own()) == by(paper) && rights.admitted(rights.first(self.me)).is_none() {
             others += 1;
         }
-        rights.belongs(node, paper, now, others)?;
-        // What the records give it counts as if it had shown that.
-        if let Some(counts) = rights.paper(node, Some(paper)).filter(|counts| counts != paper) {
-            rights.belongs(node, &counts, now, others)?;
-            rights.recognises(&counts, now)?;
-        } else {
-            rights.recognises(paper, now)?;
-        }
+        stands(&rights, node, paper, now, others)?;
         shown.insert(node, (paper.clone(), Instant::now()));
         Ok(())
     }
@@ -155,15 +148,11 @@ impl Roster {
     pub(super) fn check(&self, node: NodeId, now: UnixMillis) -> Result<(), Gone> {
         let rights = self.rights();
         let shown = self.shown().get(&node).map(|(paper, _)| paper.clone());
-        if let Some(paper) = &shown {
-            rights.belongs(node, paper, now, 0)?;
-        } else if rights.is_revoked(node) {
-            return Err(Outcast::Revoked.into());
-        }
-        let counts = rights.paper(node, shown.as_ref());
-        let Some(paper) = counts.or(shown) else { return Ok(()) };
-        rights.recognises(&paper, now)?;
-        Ok(paper.check_time(now)?)
+        let Some(paper) = shown.or_else(|| rights.paper(node, None)) else {
+            let is_revoked = rights.is_revoked(node);
+            return if is_revoked { Err(Outcast::Revoked.into()) } else { Ok(()) };
+        };
+        Ok(stands(&rights, node, &paper, now, 0)?.check_time(now)?)
     }
 
     /// How `node` came, where that is to be written down.
@@ -227,6 +216,24 @@ fn bound(paper: &Paper) -> Option<Labels> {
 
 fn by(paper: &Paper) -> Option<InviteKey> {
     paper.invitation.as_ref().map(|invitation| invitation.body.key)
+}
+
+/// Whether `node` belongs at `now`, which shows this proven paper, and by which one: what the records
+/// give it counts as if it had shown that.
+fn stands(
+    rights: &Rights,
+    node: NodeId,
+    shown: &Paper,
+    now: UnixMillis,
+    others: usize,
+) -> Result<Paper, Outcast> {
+    rights.belongs(node, shown, now, others)?;
+    let counts = rights.paper(node, Some(shown)).unwrap_or_else(|| shown.clone());
+    if counts != *shown {
+        rights.belongs(node, &counts, now, others)?;
+    }
+    rights.recognises(&counts, now)?;
+    Ok(counts)
 }
 
 /// How many others have shown a paper of the same invitation, and are not written down.

@@ -13,7 +13,7 @@ impl Records {
     /// From now on a record counts only if its writer may say what it says in `mesh`, of whose
     /// authority's handovers `ground` are known. What is held and does not count is dropped.
     pub fn govern(&mut self, mesh: MeshId, ground: Handovers, out: &mut Vec<Output>) {
-        self.rights = Some(Rights::of_grounded(mesh, ground, []));
+        self.rights = Some(Rights::of(mesh, ground, []));
         self.reconsider(out);
     }
 
@@ -51,7 +51,7 @@ impl Records {
         loop {
             let ground = rights.ground().clone();
             let records = self.set.iter().map(Arc::as_ref);
-            rights = Rights::of_grounded(rights.mesh(), ground, records);
+            rights = Rights::of(rights.mesh(), ground, records);
             let void = |record: &&Arc<Record>| rights.check(record).is_err();
             let lost: Vec<(RecordKey, Version)> = self
                 .set

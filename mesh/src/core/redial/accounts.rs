@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use wattle_contracts::control::PeerHint;
 use wattle_contracts::id::NodeId;
 
 use crate::core::time::Time;
+
+/// How many nodes a peer is told of at once, and how many are listened to.
+pub const MAX_HINTS: usize = 128;
 
 /// Keeps peers told: all of them of what was learned lately, and one after another of everything,
 /// should a message have been lost. Of everything to everybody would grow with the square of the
@@ -56,6 +60,12 @@ impl Accounts {
     }
 }
 
+/// What `peer` is told of these nodes: not of itself, and of none that nobody knows where to reach.
+pub fn hints_for(peer: NodeId, known: impl IntoIterator<Item = PeerHint>) -> Vec<PeerHint> {
+    let others = known.into_iter().filter(|hint| hint.node != peer && !hint.addresses.is_empty());
+    others.take(MAX_HINTS).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +103,19 @@ mod tests {
         assert_eq!(told(2, &[1, 3]), Some(node(3)));
         assert_eq!(told(3, &[]), None);
         assert_eq!(told(4, &[5]), Some(node(5)));
+    }
+
+    #[test]
+    fn a_peer_is_told_of_so_many_others_and_not_of_itself() {
+        let known = (0..=MAX_HINTS as u64 + 10).map(|number| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&number.to_le_bytes());
+            let addresses = if number == 1 { vec![] } else { vec![String::from("there")] };
+            PeerHint { node: NodeId::from_bytes(bytes), addresses }
+        });
+        let peer = node(0);
+        let told = hints_for(peer, known);
+        assert_eq!(told.len(), MAX_HINTS);
+        assert!(told.iter().all(|hint| hint.node != peer && !hint.addresses.is_empty()));
     }
 }

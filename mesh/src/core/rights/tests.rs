@@ -82,7 +82,7 @@ fn invitation(invited: Invited, uses: u32) -> Invitation {
 }
 
 fn rights(records: &[&Record]) -> Rights {
-    Rights::of(mesh(), records.iter().copied())
+    Rights::of(mesh(), Handovers::default(), records.iter().copied())
 }
 
 #[test]

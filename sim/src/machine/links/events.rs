@@ -3,7 +3,7 @@
 use wattle_contracts::control::{Control, PeerHint};
 use wattle_contracts::id::NodeId;
 use wattle_mesh::core::membership::Evidence;
-use wattle_mesh::core::redial::{Dial, Source, Target, superfluous};
+use wattle_mesh::core::redial::{Dial, MAX_HINTS, Source, Target, hints_for, superfluous};
 use wattle_mesh::core::time::Time;
 
 use super::Standing;
@@ -11,9 +11,6 @@ use crate::lattice::disk::{Kept, Op};
 use crate::lattice::happening::Happening;
 use crate::machine::{Cx, Effect, Machine, Payload, Then};
 use crate::mutant::Mutant;
-
-/// Nodes that are told to a peer at once.
-const MAX_HINTS: usize = 128;
 
 impl Machine {
     pub(in crate::machine) fn first_hints(
@@ -239,13 +236,11 @@ impl Machine {
 
     fn hints(&self, known: impl Iterator<Item = (NodeId, Vec<String>)>) -> Vec<PeerHint> {
         let near = known.filter(|(node, _)| self.is_near(*node));
-        let hints = near.map(|(node, addresses)| PeerHint { node, addresses });
-        hints.filter(|hint| !hint.addresses.is_empty()).collect()
+        near.map(|(node, addresses)| PeerHint { node, addresses }).collect()
     }
 
-    fn tell_hints(&self, peer: NodeId, mut hints: Vec<PeerHint>, cx: &mut Cx<'_>) {
-        hints.retain(|hint| hint.node != peer);
-        hints.truncate(MAX_HINTS);
+    fn tell_hints(&self, peer: NodeId, known: Vec<PeerHint>, cx: &mut Cx<'_>) {
+        let hints = hints_for(peer, known);
         if !hints.is_empty() {
             self.tell(peer, Control::Peers(hints), cx);
         }

@@ -1,10 +1,13 @@
 //! What libFuzzer said of a run.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What came of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
+    /// How much CPU the target has had.
+    pub(crate) had: Duration,
     /// How many inputs were tried.
     runs: u64,
     /// How many edges of the code were reached.
@@ -16,7 +19,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) const HEADING: &str = "target             runs  coverage    inputs  found";
+    pub(crate) const HEADING: &str = "target          CPU       runs  coverage    inputs  found";
 
     /// Reads it out of what libFuzzer printed.
     pub(crate) fn read(said: &str) -> Self {
@@ -38,11 +41,17 @@ impl Outcome {
         outcome
     }
 
+    /// This run and the one that followed on it.
+    pub(crate) fn and(self, next: Self) -> Self {
+        Self { runs: self.runs + next.runs, ..next }
+    }
+
     /// One line of the table.
     pub(crate) fn line(&self, name: &str) -> String {
         let found = self.found.as_ref().map_or("nothing".to_owned(), |at| at.display().to_string());
         let Self { runs, coverage, inputs, .. } = self;
-        format!("{name:<12} {runs:>10} {coverage:>9} {inputs:>9}  {found}")
+        let seconds = self.had.as_secs();
+        format!("{name:<12} {seconds:>4} s {runs:>10} {coverage:>9} {inputs:>9}  {found}")
     }
 }
 
@@ -63,10 +72,12 @@ mod tests {
         let found = "==1== ERROR: libFuzzer: deadly signal\nMS: 2 CrossOver-; base unit: 3f\n\
             artifact_prefix='a/'; Test unit written to a/crash-11\n";
         let end = "stat::number_of_executed_units: 9000\nstat::peak_rss_mb: 40\n";
-        let good = Outcome { runs: 9000, coverage: 345, inputs: 41, found: None };
+        let good = Outcome { runs: 9000, coverage: 345, inputs: 41, ..Outcome::default() };
         assert_eq!(Outcome::read(&format!("{said}{end}")), good);
         let bad = Outcome { runs: 8192, found: Some("a/crash-11".into()), ..good };
         assert_eq!(Outcome::read(&format!("{said}{found}")), bad);
-        assert!(bad.line("frame").ends_with("a/crash-11"));
+        let both = good.and(bad);
+        assert_eq!(both.runs, 17_192);
+        assert!(both.line("frame").ends_with("a/crash-11"));
     }
 }

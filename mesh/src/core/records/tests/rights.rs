@@ -313,7 +313,7 @@ proptest! {
         prop_assert_eq!(roots[0], roots[1]);
         prop_assert_eq!(roots[1], roots[2]);
         for records in &nodes {
-            let rights = Rights::of(mesh(), records.iter().map(Arc::as_ref));
+            let rights = Rights::of(mesh(), Handovers::default(), records.iter().map(Arc::as_ref));
             prop_assert_eq!(Some(&rights), records.rights());
             for record in records.iter().chain(records.lost()) {
                 prop_assert_eq!(rights.check(record), Ok(()));

@@ -216,7 +216,7 @@ fn a_newcomer_knows_by_its_own_paper_to_whom_the_mesh_was_handed_over() {
     let none = BTreeSet::new();
     let ground = after(&[NEXT], &none).handovers().clone();
     let theft = handed(&[THIEF], 3, &none);
-    let all = Rights::of_grounded(mesh(), ground, [&theft]);
+    let all = Rights::of(mesh(), ground, [&theft]);
     assert_eq!(all.authority(), authority_key(NEXT));
     assert!(all.check(&theft).is_err());
     let old = Paper::issue(&key(AUTHORITY), node(NODE), NOW, None).unwrap();
