@@ -13,7 +13,7 @@ use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
 use wattle_contracts::wire::{self, Hello, Verdict};
-use wattle_mesh::net::Mesh;
+use wattle_mesh::net::{Mesh, Multiaddr};
 
 pub struct Raw {
     pub node: NodeId,
@@ -31,10 +31,14 @@ impl Raw {
 
     /// Connects, and has said nothing yet.
     pub async fn connect(number: u8, to: &Mesh) -> Self {
+        Self::connect_at(number, to.listen_addresses()[0].clone()).await
+    }
+
+    pub async fn connect_at(number: u8, address: Multiaddr) -> Self {
         let keypair = Keypair::ed25519_from_bytes([number; 32]).unwrap();
         let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair));
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
-        let dial = transport.dial(to.listen_addresses()[0].clone(), options).unwrap();
+        let dial = transport.dial(address, options).unwrap();
         let (_, connection) = dial.await.unwrap();
         Self { node: Self::id(number), connection }
     }

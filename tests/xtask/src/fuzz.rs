@@ -90,10 +90,10 @@ fn fuzz(target: &Target, seconds: u64) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let begun = used()?;
     loop {
-        let had = used()?.saturating_sub(begun);
-        let left = Duration::from_secs(seconds).saturating_sub(had);
+        outcome.had = used()?.saturating_sub(begun);
+        let left = Duration::from_secs(seconds).saturating_sub(outcome.had);
         if left < SHORTEST_ROUND || outcome.found.is_some() {
-            return Ok(Outcome { had, ..outcome });
+            return Ok(outcome);
         }
         outcome = outcome.and(round(target, left)?);
     }
