@@ -228,6 +228,10 @@ impl CallHeader {
 
     /// How many nodes a call may pass before it is refused as one that goes round in circles.
     pub const MAX_HOPS: u8 = 8;
+
+    /// The longest that a call from another node may take. One that says more has this much: what
+    /// another node says must not reach beyond what a clock can count to.
+    pub const MAX_TIME_LEFT: Duration = Duration::from_secs(7 * 24 * 3600);
 }
 
 #[cfg(test)]

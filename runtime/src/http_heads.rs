@@ -40,10 +40,33 @@ fn headers_out(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers.iter().map(pair).collect()
 }
 
+/// A map has room for 24,576, and panics where it is not asked first. Another node may send more.
 fn headers_in(headers: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, http::Error> {
-    let mut map = HeaderMap::with_capacity(headers.len());
+    let mut map = HeaderMap::try_with_capacity(headers.len())?;
     for (name, value) in headers {
-        map.append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+        map.try_append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?)?;
     }
     Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_headers_than_a_map_holds_are_an_error() {
+        for (count, fits) in [(20_000, true), (30_000, false), (100_000, false)] {
+            let headers: Vec<_> =
+                (0..count).map(|number| (format!("x-{number}"), vec![])).collect();
+            let head = HttpResponseHead { status: 200, headers: headers.clone() };
+            let response = response_from(head, ());
+            assert_eq!(
+                response.map(|response| response.headers().len()).ok(),
+                fits.then_some(count)
+            );
+            let (method, uri) = ("GET".into(), "http://here/".into());
+            let request = request_from(HttpRequestHead { method, uri, headers }, ());
+            assert_eq!(request.is_ok(), fits);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::process::Command;
 
 use crate::command::{self, Answer};
@@ -161,6 +162,32 @@ impl TestNode {
         self.json(["metrics"]).await
     }
 
+    /// The entries of its audit log that are called `what`.
+    pub async fn audit(&self, what: &str) -> Vec<Value> {
+        let text = self.verb(["audit", "query", "--json", "--what", what]).await.ok();
+        text.lines().map(|line| serde_json::from_str(line).expect("an entry is JSON")).collect()
+    }
+
+    /// The first of them that is `like` that, once there is one: a node answers before it has
+    /// written down what it did.
+    pub async fn written(&self, what: &str, like: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("{} writes down {what}", self.name()), PATIENCE, async || {
+            let entries = self.audit(what).await;
+            let found = entries.iter().find(|entry| like(entry)).cloned();
+            found.ok_or_else(|| format!("{entries:#?}"))
+        })
+        .await
+    }
+
+    /// Waits until `part` is in its log: it counts a thing before it logs it.
+    pub async fn has_logged(&self, part: &str) {
+        eventually(&format!("{} logs `{part}`", self.name()), PATIENCE, async || {
+            let log = self.process.log();
+            holds(log.contains(part), log)
+        })
+        .await;
+    }
+
     /// Declares the app of `manifest` through this node.
     pub async fn apply(&self, manifest: &Path) -> Answer {
         self.verb([OsStr::new("apply"), manifest.as_os_str()]).await
@@ -239,4 +266,18 @@ pub async fn meet(nodes: &[&TestNode], within: Duration) {
             nodes.iter().copied().filter(|other| other.id() != node.id()).collect();
         node.sees(&others, within).await;
     }
+}
+
+/// Waits until a counter, summed over `nodes`, is above zero.
+pub async fn counts(nodes: &[&TestNode], counter: &str) {
+    let names: Vec<&str> = nodes.iter().map(|node| node.name()).collect();
+    eventually(&format!("{} count {counter}", names.join(" and ")), PATIENCE, async || {
+        let mut all = Vec::new();
+        for node in nodes {
+            all.push(node.metrics().await);
+        }
+        let sum: u64 = all.iter().map(|metrics| metrics.counter(counter)).sum();
+        holds(sum > 0, all)
+    })
+    .await;
 }

@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::{TestMesh, TestNode};
 
+/// No call of somebody who means no harm takes so long. What does harm has two seconds more, so
+/// that whoever had to wait for its end would be noticed.
+const SERVED: Duration = Duration::from_secs(10);
+
 /// Writes a component and has it signed.
 async fn guest(mesh: &TestMesh, name: &str, text: &str) -> PathBuf {
     let plain = mesh.write(&format!("{name}-plain.wasm"), wat::parse_str(text).unwrap());
@@ -59,7 +63,7 @@ fn slow_to_compile() -> String {
 #[tokio::test]
 async fn a_component_that_is_slow_to_compile_is_given_up_and_others_are_served_meanwhile() {
     let mesh = TestMesh::new().await;
-    let node = mesh.node("a").args(["--compile-time", "3"]).start().await;
+    let node = mesh.node("a").args(["--compile-time", "12"]).start().await;
     echo(&mesh, &node).await;
     let slow = guest(&mesh, "slow", &slow_to_compile()).await;
     let text = format!("app = \"slow\"\n\n[component.slow]\nwasm = {slow:?}\n");
@@ -67,12 +71,12 @@ async fn a_component_that_is_slow_to_compile_is_given_up_and_others_are_served_m
     let begun = Instant::now();
     let (answer, longest) = tokio::join!(node.apply(&manifest), longest(&node, 5));
     let said = answer.refused();
-    assert!(said.contains("longer than 3s") && said.contains("`slow`"), "{said}");
-    assert!(longest < Duration::from_secs(3), "{longest:?}");
+    assert!(said.contains("longer than 12s") && said.contains("`slow`"), "{said}");
+    assert!(longest < SERVED, "{longest:?}");
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     // Nobody pays for it twice.
     let said = node.apply(&manifest).await.refused();
-    assert!(said.contains("longer than 3s"), "{said}");
+    assert!(said.contains("longer than 12s"), "{said}");
 }
 
 const HOSTILE: &str = r#"(component
@@ -113,7 +117,7 @@ async fn a_huge_list_and_a_flood_of_lines_end_where_they_are_to_end() {
     echo(&mesh, &node).await;
     let hostile = guest(&mesh, "hostile", HOSTILE).await;
     let text = format!(
-        "app = \"bad\"\n\n[component.hostile]\nwasm = {hostile:?}\nlimits = {{ time = \"3s\" }}\n"
+        "app = \"bad\"\n\n[component.hostile]\nwasm = {hostile:?}\nlimits = {{ time = \"12s\" }}\n"
     );
     let manifest = mesh.write("bad.toml", text);
     node.run(&manifest, "bad/hostile", &node).await;
@@ -129,12 +133,12 @@ async fn a_huge_list_and_a_flood_of_lines_end_where_they_are_to_end() {
         let (flood, longest) = tokio::join!(flood, longest(&node, 5));
         let error = flood.unwrap_err();
         assert!(["deadline", "trapped"].contains(&&*error.kind), "{error:?}");
-        assert!(longest < Duration::from_secs(3), "{longest:?}");
+        assert!(longest < SERVED, "{longest:?}");
         let log = node.verb(["logs", "bad/hostile", "--lines", "2000"]).await.ok();
         if log.contains("lines in a second, its limit") {
             break;
         }
         assert!(attempt < 5, "{} bytes of log", log.len());
     }
-    assert!(longest(&node, 3).await < Duration::from_secs(3));
+    assert!(longest(&node, 3).await < SERVED);
 }

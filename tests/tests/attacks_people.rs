@@ -140,8 +140,7 @@ async fn a_member_alone_calls_as_nobody_where_people_have_keys() {
     assert!(error.error.contains("--operator-key"), "{error:?}");
     // On the node itself, whoever can open its socket calls.
     assert_eq!(far.call("echo/echo", "echo", "[1]").await.unwrap(), "[1]");
-    let denied = far.verb(["audit", "query", "--json", "--what", "call-denied"]).await.ok();
-    assert!(denied.contains(vera.public()), "{denied}");
+    far.written("call-denied", |entry| entry.to_string().contains(vera.public())).await;
 }
 
 #[tokio::test]
@@ -168,7 +167,8 @@ async fn a_signed_call_that_came_before_a_restart_does_not_come_again_after_it()
     liar.knows(&far, 1).await;
     assert_eq!(call(&liar, &far).await.unwrap(), "[1]");
     far.restart().await;
-    near.sees_running("echo/echo", &[&far]).await;
+    // What the other knows of it may still be from before the restart.
+    far.sees_running("echo/echo", &[&far]).await;
     let liar = Liar::join(&mesh, "liar", &far).await;
     liar.knows(&far, 1).await;
     assert_eq!(rule(call(&liar, &far).await), "operator");

@@ -18,12 +18,6 @@ const ECHO: &str = "app = \"echo\"\n\n[component.echo]\nwasm = \"echo.wasm\"\n";
 /// down every thirty.
 const WITNESSED: Duration = Duration::from_secs(90);
 
-/// The entries of a node's log that are called `what`.
-async fn entries(node: &TestNode, what: &str) -> Vec<serde_json::Value> {
-    let text = node.verb(["audit", "query", "--json", "--what", what]).await.ok();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 async fn verify(data: &Path) -> Answer {
     wattle(["audit".as_ref(), "verify".as_ref(), "--data".as_ref(), data.as_os_str()]).await
 }
@@ -57,19 +51,14 @@ async fn what_is_let_in_declared_run_and_refused_is_written_down_and_a_change_of
     let join = ["--no-mdns".to_owned(), "--join".to_owned(), address.to_string()];
     let _stranger = theirs.node("x").discovery(join).start().await;
 
-    let refused = eventually("the stranger is written down", PATIENCE, async || {
-        let refused = entries(&node, "refused").await;
-        holds(!refused.is_empty(), refused.clone()).map(|_| refused)
-    })
-    .await;
-    assert!(refused[0]["why"].as_str().unwrap().contains("it belongs to mesh:"), "{refused:?}");
-    let admitted = entries(&node, "admitted").await;
-    assert_eq!(admitted[0]["node"], friend.id(), "{admitted:?}");
-    let taken = entries(&node, "record-taken").await;
-    assert!(taken.iter().any(|entry| entry["key"] == "app/echo"), "{taken:?}");
-    let started = entries(&node, "component-started").await;
-    assert_eq!(started[0]["component"], "echo/echo", "{started:?}");
-    assert_eq!(started[0]["publisher"], mesh.publisher().public(), "{started:?}");
+    let refused = node.written("refused", |_| true).await;
+    assert!(refused["why"].as_str().unwrap().contains("it belongs to mesh:"), "{refused}");
+    let admitted = node.written("admitted", |_| true).await;
+    assert_eq!(admitted["node"], friend.id(), "{admitted}");
+    node.written("record-taken", |entry| entry["key"] == "app/echo").await;
+    let started = node.written("component-started", |_| true).await;
+    assert_eq!(started["component"], "echo/echo", "{started}");
+    assert_eq!(started["publisher"], mesh.publisher().public(), "{started}");
 
     // While it runs, and after.
     verify(node.data()).await.ok();
@@ -112,9 +101,15 @@ async fn a_log_that_was_cut_short_with_its_signature_is_noticed_by_the_others() 
     for value in ["1", "2", "3"] {
         a.verb(["config", "put", "shop/basket", &format!("rate={value}"), "--ahead"]).await.ok();
     }
-    let reached = entries(&a, "record-taken").await.last().unwrap()["n"].as_u64().unwrap();
+    let reached = eventually("all three are written down", PATIENCE, async || {
+        let taken = a.audit("record-taken").await;
+        let is_rate = |entry: &&serde_json::Value| entry["key"] == "config/shop/basket/rate";
+        let third = taken.iter().filter(is_rate).nth(2).and_then(|entry| entry["n"].as_u64());
+        third.ok_or_else(|| format!("{taken:#?}"))
+    })
+    .await;
     eventually("the other has witnessed it", WITNESSED, async || {
-        let seen = entries(&b, "witnessed").await;
+        let seen = b.audit("witnessed").await;
         let seen: Vec<_> = seen.iter().filter(|entry| entry["node"] == a.id()).collect();
         let so_far = seen.iter().any(|entry| entry["number"].as_u64().unwrap() >= reached);
         holds(so_far, format!("{seen:?}"))
@@ -142,7 +137,7 @@ async fn a_log_that_was_cut_short_with_its_signature_is_noticed_by_the_others() 
 
     a.restart_without_flags().await;
     eventually("the other notices", WITNESSED, async || {
-        let failed = entries(&b, "witness-failed").await;
+        let failed = b.audit("witness-failed").await;
         holds(failed.iter().any(|entry| entry["node"] == a.id()), format!("{failed:?}"))
     })
     .await;

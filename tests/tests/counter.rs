@@ -96,7 +96,7 @@ async fn a_hundred_requests_count_to_a_hundred_and_a_killed_store_goes_on_where_
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert!(answer.text.contains("counter/counts"), "who is missing is named: {answer:?}");
     site.store.restart().await;
-    eventually("the count goes on", Duration::from_secs(10), async || {
+    eventually("the count goes on", PATIENCE, async || {
         let answer = get(http, "rust.example", "/").await;
         holds(answer.status == 200, &answer)?;
         assert_eq!(answer.number(), 101);
@@ -170,7 +170,8 @@ async fn a_cut_is_told_in_time_and_after_it_the_count_goes_on() {
         let begun = Instant::now();
         let answer = get(http, "rust.example", "/").await;
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(10), "{took:?}: {answer:?}");
+        // The gateway alone would tell it after 30 seconds.
+        assert!(took < Duration::from_secs(20), "{took:?}: {answer:?}");
         assert_eq!(answer.status, 503, "{answer:?}");
         kinds.insert(answer.error);
     }

@@ -140,7 +140,11 @@ async fn a_node_told_to_leave_finishes_and_is_known_to_have_left() {
     let said = a.verb(["leave"]).await.ok();
     assert_eq!(said.trim(), format!("{} has left", a.id()));
     assert!(a.end(PATIENCE).await.success());
-    assert_eq!(b.nodes().await.standing(a.id()), "left");
+    eventually("it is known to have left", PATIENCE, async || {
+        let nodes = b.nodes().await;
+        holds(nodes.standing(a.id()) == "left", nodes)
+    })
+    .await;
     assert!(a.verb(["leave"]).await.refused().contains("no node answers"));
     a.restart().await;
     meet(&[&a, &b], PATIENCE).await;
@@ -248,7 +252,7 @@ async fn with_a_third_of_all_packets_lost_every_call_ends_in_time_and_none_runs_
     assert!(answered > 10, "the storm lets something through");
     assert!(!all.failed.is_empty(), "the cut in the middle lets nothing through");
     // Generous: the machine is busy.
-    assert!(all.slowest < DEADLINE + Duration::from_secs(5), "{:?}", all.slowest);
+    assert!(all.slowest < DEADLINE + Duration::from_secs(15), "{:?}", all.slowest);
     let typed = ["deadline", "unreachable", "overloaded"];
     assert!(all.failed.iter().all(|kind| typed.contains(&kind.as_str())), "{:?}", all.failed);
     // Each answer is another number, and what was counted beyond them are calls whose answers got

@@ -101,7 +101,8 @@ async fn a_node_can_be_admitted_by_a_paper_made_elsewhere() {
 #[tokio::test]
 async fn a_request_under_way_is_finished_before_a_node_stops() {
     let mesh = TestMesh::new().await;
-    let mut node = mesh.node("a").http().start().await;
+    // A node that waited for the end of the drain would be late.
+    let mut node = mesh.node("a").http().args(["--drain", "60"]).start().await;
     let manifest = ManifestText::new(STREAMER).write(&mesh, "app.toml").await;
     node.run(&manifest, "streamer/streamer", &node).await;
     let http = node.http().await;
@@ -126,7 +127,7 @@ async fn a_request_under_way_is_finished_before_a_node_stops() {
     let begun = Instant::now();
     let status = node.stop(PATIENCE).await;
     assert_eq!(status.code(), Some(0), "{status}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "it had nothing to wait for");
+    assert!(begun.elapsed() < Duration::from_secs(15), "it had nothing to wait for");
     assert!(!node.data().join("api.sock").exists());
 }
 
@@ -147,7 +148,7 @@ async fn a_request_that_does_not_end_is_cut_off_after_the_drain() {
     let status = node.stop(PATIENCE).await;
     assert_eq!(status.code(), Some(0), "{status}");
     let took = begun.elapsed();
-    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(6), "{took:?}");
+    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(15), "{took:?}");
     // What came is not taken for the whole.
     assert!(answer.collect().await.is_err());
     drop(body);
@@ -158,7 +159,7 @@ async fn a_node_that_is_interrupted_stops_as_one_that_is_asked_to() {
     let mesh = TestMesh::new().await;
     let mut node = mesh.node("a").start().await;
     node.process().interrupt();
-    let status = node.end(Duration::from_secs(5)).await;
+    let status = node.end(PATIENCE).await;
     assert_eq!(status.code(), Some(0), "{status}");
 }
 
@@ -166,8 +167,8 @@ async fn a_node_that_is_interrupted_stops_as_one_that_is_asked_to() {
 async fn a_port_in_use_is_told_in_one_line() {
     let mesh = TestMesh::new().await;
     let data = mesh.folder().join("a");
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let taken = UdpSocket::bind(udp).unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let udp = taken.local_addr().unwrap();
     let port = udp.port().to_string();
     let said = up(&mesh, &data, &["--listen", &udp.to_string()]).await.refused_in_one_line();
     assert!(said.contains("in use") && said.contains(&port), "{said}");

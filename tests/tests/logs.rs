@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wattle_tests::TestMesh;
@@ -45,6 +44,6 @@ async fn lines_are_shown_as_they_are_logged() {
     assert_eq!(node.verb(["logs", "other"]).await.ok(), "");
 
     // The follower does not hold the node up, and ends with it.
-    assert!(node.stop(Duration::from_secs(5)).await.success());
+    assert!(node.stop(PATIENCE).await.success());
     within("the follower's end", PATIENCE, follower.wait()).await.unwrap();
 }

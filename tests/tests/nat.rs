@@ -168,7 +168,7 @@ async fn behind_nats_that_know_no_friends_everything_goes_through_the_node_that_
     // Who leaves is known to have left by the one that it can't tell itself.
     assert!(site.a.stop(PATIENCE).await.success());
     let begun = Instant::now();
-    eventually("the goodbye arrives", Duration::from_secs(5), async || {
+    eventually("the goodbye arrives", PATIENCE, async || {
         let nodes = site.b.nodes().await;
         holds(nodes.standing(site.a.id()) == "left", nodes)
     })

@@ -107,8 +107,6 @@ async fn a_revoked_renewer_renews_nothing_and_a_revoked_node_is_not_renewed() {
     let [b, c] = ["b", "c"].map(|name| mesh.node(name).invited(&invite.token));
     let [a, b, c] = Up::start_all([mesh.node("a"), b, c]).await;
     meet(&[&a, &b, &c], PATIENCE).await;
-    make_renewer(&mesh, &a).await;
-    let before = paper(&b, &b).await.0;
     let revoke = async |what: &str| {
         let args: [&OsStr; 4] = [
             OsStr::new("revoke"),
@@ -118,7 +116,10 @@ async fn a_revoked_renewer_renews_nothing_and_a_revoked_node_is_not_renewed() {
         ];
         a.verb(args.map(OsString::from)).await.ok()
     };
+    // Before there is anybody who could renew it.
     revoke(c.id()).await;
+    let before = paper(&b, &b).await.0;
+    make_renewer(&mesh, &a).await;
     is_renewed(&b, &a, before).await;
     let renewed = a.verb(["history", &format!("renewed/{}", c.id())]).await.ok();
     assert!(renewed.contains("nothing is known"), "{renewed}");

@@ -74,7 +74,7 @@ async fn components_call_each_other_wherever_they_run() {
         assert_eq!(error.kind, "trapped", "{error:?}");
         assert!(error.error.contains(pricing), "who trapped is named: {error:?}");
         assert!(error.error.contains("unreachable"), "and by which instruction: {error:?}");
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(begun.elapsed() < Duration::from_secs(15));
         asked.call(target, "total", "[]").await.unwrap();
     }
 

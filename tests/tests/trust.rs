@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
-use std::time::Duration;
 
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
@@ -114,8 +113,11 @@ async fn a_node_with_the_paper_of_another_mesh_is_not_admitted() {
         assert_eq!(nodes.nodes.len(), 1, "{nodes:#?}");
     }
     // Both say so where people look, and ours lets its own in as ever.
-    let log = node.process().log();
-    assert!(log.contains(stranger.id()) || log.contains("refused peer"), "{log}");
+    eventually("it says so", PATIENCE, async || {
+        let log = node.process().log();
+        holds(log.contains(stranger.id()) || log.contains("refused peer"), log)
+    })
+    .await;
     let friend = ours.node("b").start().await;
-    meet(&[&node, &friend], Duration::from_secs(10)).await;
+    meet(&[&node, &friend], PATIENCE).await;
 }

@@ -95,6 +95,7 @@ impl ReadRoutes {
                 route
             }
         };
+        let time_left = time_left.min(CallHeader::MAX_TIME_LEFT);
         Ok(CallHeader { time_left, trace, route, hops, relay })
     }
 }
@@ -183,6 +184,15 @@ mod tests {
         let (second, new) = written.shorten(header("price".into()));
         assert!(new.is_none());
         assert!(size(&first) > 50 && size(&second) < 15, "{} {}", size(&first), size(&second));
+    }
+
+    #[test]
+    fn a_call_without_end_has_a_week() {
+        let mut endless = header("price".into());
+        endless.time_left = Duration::MAX;
+        let (short, _) = WrittenRoutes::default().shorten(endless);
+        let read = ReadRoutes::default().whole(short).unwrap();
+        assert_eq!(read.time_left, CallHeader::MAX_TIME_LEFT);
     }
 
     #[test]

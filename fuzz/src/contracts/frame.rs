@@ -43,7 +43,12 @@ fn read(data: &[u8], cuts: impl Iterator<Item = usize>) -> (Vec<Frame>, Option<W
         loop {
             assert!(decoder.buffer().capacity() <= 2 * (MAX_FRAME + 4) + data.len());
             match decoder.next_frame() {
-                Ok(Some(frame)) => frames.push(frame),
+                Ok(Some(frame)) => {
+                    if let FrameHead::Call { header, .. } = &frame.head {
+                        assert!(header.time_left <= CallHeader::MAX_TIME_LEFT);
+                    }
+                    frames.push(frame);
+                }
                 Ok(None) => break,
                 Err(error) => return (frames, Some(error)),
             }

@@ -8,6 +8,7 @@
     reason = "a promise that is not kept stops the run; also compiled into a test"
 )]
 
+pub mod http;
 #[path = "../target.rs"]
 pub mod target;
 pub mod value;
@@ -15,5 +16,7 @@ pub mod value;
 use target::Target;
 
 /// All of them.
-pub const TARGETS: &[Target] =
-    &[Target { name: "value", holds: value::holds, seeds: value::seeds }];
+pub const TARGETS: &[Target] = &[
+    Target { name: "http", holds: http::holds, seeds: http::seeds },
+    Target { name: "value", holds: value::holds, seeds: value::seeds },
+];

@@ -134,7 +134,7 @@ between the sides; each figure is the median of its rounds' values.
   alone; `announcer` takes the time of each. Against a JetStream file stream with one replica, `async-nats`, 64 tasks
   and one, each waiting for the acknowledgement of a message before the next. The same disk; synced before each
   acknowledgement on both sides (`sync_interval: always`). nats-server knows that setting from 2.10 on, which
-  `nats-server --version` tells: with an older one (Debian's), which syncs every two minutes, there is no ratio, and its
+  `nats-server --version` tells: with an older one (Debian 12's), which syncs every two minutes, there is no ratio, and its
   figures are printed as what they are. `WATTLE_NATS_SERVER` names another one than the system's.
 - **First call**: an engine that has not seen the component, its compiled code in the cache on disk, the file in the
   system's page cache. *Instantiate* ends when the component makes its first call out; *call* is from there until the
