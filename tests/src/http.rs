@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::wait::within;
+use crate::wait::{self, eventually, holds, within};
 
 /// No request may take longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,6 +85,15 @@ impl HttpConnection {
 /// Asks for `path` at `host` on a connection of its own.
 pub async fn get(address: SocketAddr, host: &str, path: &str) -> HttpAnswer {
     HttpConnection::open(address).await.get(host, path).await
+}
+
+/// The first answer to that with status 200, which must come within the patience of [`wait`].
+pub async fn served(address: SocketAddr, host: &str, path: &str) -> HttpAnswer {
+    eventually(&format!("{host}{path} is served"), wait::PATIENCE, async || {
+        let answer = get(address, host, path).await;
+        holds(answer.status == 200, &answer).map(|()| answer)
+    })
+    .await
 }
 
 impl Pieces {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use wattle_tests::http::{HttpConnection, get};
+use wattle_tests::http::{HttpConnection, get, served};
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
 use wattle_tests::paths::has_guest;
@@ -96,13 +96,7 @@ async fn a_hundred_requests_count_to_a_hundred_and_a_killed_store_goes_on_where_
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert!(answer.text.contains("counter/counts"), "who is missing is named: {answer:?}");
     site.store.restart().await;
-    eventually("the count goes on", PATIENCE, async || {
-        let answer = get(http, "rust.example", "/").await;
-        holds(answer.status == 200, &answer)?;
-        assert_eq!(answer.number(), 101);
-        Ok(())
-    })
-    .await;
+    assert_eq!(served(http, "rust.example", "/").await.number(), 101);
     assert_eq!(get(http, "rust.example", "/peek").await.number(), 101);
 
     // An app that is taken back leaves what it stored, and finds it again.
@@ -148,13 +142,7 @@ async fn a_mesh_that_was_killed_as_a_whole_comes_back_with_its_apps_and_what_the
         node.restart().await;
     }
     let http = site.edge.http().await;
-    eventually("the count goes on", PATIENCE, async || {
-        let answer = get(http, "rust.example", "/").await;
-        holds(answer.status == 200, &answer)?;
-        assert_eq!(answer.number(), 21);
-        Ok(())
-    })
-    .await;
+    assert_eq!(served(http, "rust.example", "/").await.number(), 21);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,12 +166,6 @@ async fn a_cut_is_told_in_time_and_after_it_the_count_goes_on() {
     assert!(kinds.into_iter().eq([Some("unreachable".to_owned())]));
 
     site.network.heal();
-    eventually("the count goes on", PATIENCE, async || {
-        let answer = get(http, "rust.example", "/").await;
-        holds(answer.status == 200, &answer)?;
-        assert_eq!(answer.number(), 9);
-        Ok(())
-    })
-    .await;
+    assert_eq!(served(http, "rust.example", "/").await.number(), 9);
     meet(&[&site.edge, &site.compute, &site.store], PATIENCE).await;
 }

@@ -247,11 +247,11 @@ impl Driver {
     /// What peers of this cell are told of these nodes.
     fn hints(&self, known: impl Iterator<Item = (NodeId, Vec<Multiaddr>)>) -> Vec<PeerHint> {
         let near = known.filter(|(node, _)| self.met.is_near(*node));
-        let hints = near.map(|(node, addresses)| PeerHint {
+        near.map(|(node, addresses)| PeerHint {
             node,
             addresses: for_others(addresses).iter().map(ToString::to_string).collect(),
-        });
-        hints.collect()
+        })
+        .collect()
     }
 
     /// The addresses at which others are told to reach this node.
