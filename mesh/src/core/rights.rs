@@ -251,7 +251,18 @@ impl Rights {
             }
             (RecordKey::Cell(_), _) => Ok(()),
             (RecordKey::App(app), _) => self.check_declares(record, Some(app)),
-            (RecordKey::Link(link), _) => self.check_declares(record, Some(&link.from.app)),
+            (RecordKey::Link(link), body) => {
+                self.check_declares(record, Some(&link.from.app))?;
+                // What it opens belongs to the target's app, and is that one's to give.
+                let RecordBody::Link(opened) = body else { return Ok(()) };
+                let app = &opened.to.app;
+                self.check_declares(record, Some(app)).map_err(|why| match why {
+                    Unentitled::OtherApps { operator, apps } => {
+                        Unentitled::LinksElsewhere { operator, apps, to: app.clone() }
+                    }
+                    why => why,
+                })
+            }
             (RecordKey::Config(key), _) => self.check_declares(record, Some(&key.component.app)),
             (RecordKey::Secret(key), _) => self.check_declares(record, Some(&key.component.app)),
             // Publishers among them: whose components run is for admins to say.

@@ -36,13 +36,28 @@ impl Subscriptions {
 
     /// The groups that subscribe to `subject`, each once, in order.
     pub fn of(&self, subject: &Subject) -> Vec<Group> {
-        let first = subject.as_str().split('.').next().map(Into::into);
-        let candidates = [first, None].into_iter().filter_map(|token| self.patterns.get(&token));
-        let matching = candidates.flatten().filter(|(pattern, _)| pattern.matches(subject));
-        let mut groups: Vec<Group> = matching.map(|(_, group)| group.clone()).collect();
+        let mut groups: Vec<Group> = self.matching(subject).cloned().collect();
         groups.sort_unstable();
         groups.dedup();
         groups
+    }
+
+    /// Whether `group` subscribes to `subject`.
+    pub fn takes(&self, group: &Group, subject: &Subject) -> bool {
+        self.matching(subject).any(|other| other == group)
+    }
+
+    /// Whether `component` handles messages about `subject`, for any group.
+    pub fn handles(&self, component: &ComponentId, subject: &Subject) -> bool {
+        self.matching(subject).any(|group| self.component(group) == Some(component))
+    }
+
+    /// The groups that subscribe to `subject`, once for each pattern that matches.
+    fn matching(&self, subject: &Subject) -> impl Iterator<Item = &Group> {
+        let first = subject.as_str().split('.').next().map(Into::into);
+        let candidates = [first, None].into_iter().filter_map(|token| self.patterns.get(&token));
+        let matching = candidates.flatten().filter(|(pattern, _)| pattern.matches(subject));
+        matching.map(|(_, group)| group)
     }
 
     /// The component that handles the messages of `group`.
@@ -76,6 +91,16 @@ mod tests {
         };
         assert_eq!(of("x.y"), ["shop/one", "shop/two"]);
         assert_eq!(of("y"), ["shop/two"]);
+        let takes = |group: &str, subject: &str| {
+            all.takes(&group.parse().unwrap(), &subject.parse().unwrap())
+        };
+        assert!(takes("shop/one", "x.y") && takes("shop/two", "y") && !takes("shop/one", "y"));
+        assert!(!takes("shop/three", "x.y"));
+        let handles = |component: &str, subject: &str| {
+            all.handles(&component.parse().unwrap(), &subject.parse().unwrap())
+        };
+        assert!(handles("shop/a", "x.z") && handles("shop/b", "y") && !handles("shop/a", "y"));
+        assert!(!handles("bank/a", "x.y"));
         let component = all.component(&"shop/two".parse().unwrap()).unwrap();
         assert_eq!(component.to_string(), "shop/b");
     }

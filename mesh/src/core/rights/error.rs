@@ -65,6 +65,19 @@ pub enum Unentitled {
         /// Of which apps.
         apps: BTreeSet<AppName>,
     },
+    /// It opens something of an app whose operator its writer is not.
+    #[error(
+        "a link to something of `{to}` is for an operator of that app, or an admin, to give; \
+         {operator} is an operator of {}", shown(apps)
+    )]
+    LinksElsewhere {
+        /// Who.
+        operator: OperatorKey,
+        /// Of which apps.
+        apps: BTreeSet<AppName>,
+        /// Whose target it is.
+        to: AppName,
+    },
     /// Its writer may only look.
     #[error("{viewer} is a viewer, who declares nothing")]
     OnlyLooks {

@@ -4,7 +4,7 @@ mod succession;
 use std::time::Duration;
 
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Admin, App, Charter, Hlc, Labels, Revocation};
+use wattle_contracts::record::{Admin, App, Charter, Hlc, Labels, Link, LinkOptions, Revocation};
 use wattle_contracts::trust::{DelegationBody, Invitation, InvitationBody};
 
 use super::*;
@@ -129,6 +129,34 @@ fn an_operator_declares_its_apps_with_all_that_belongs_to_them_and_nothing_else(
     ] {
         assert!(all.check(&beyond).is_err(), "{}", beyond.key);
     }
+}
+
+#[test]
+fn a_link_to_another_app_is_for_those_who_declare_both() {
+    let all = rights(&[
+        &charter(AUTHORITY, 1, &[]),
+        &admin(AUTHORITY, 1, ADMIN),
+        &operator_of(ADMIN, 2, OPERATOR, &["shop"]),
+        &operator_of(ADMIN, 2, OTHER, &["shop", "bank"]),
+    ]);
+    let key = |from: &str| RecordKey::Link(Box::new(from.parse().unwrap()));
+    let link = |writer, from: &str, to: &str| {
+        let link = Link { to: to.parse().unwrap(), options: LinkOptions::default() };
+        write(writer, 3, key(from), RecordBody::Link(Box::new(link)))
+    };
+    let (own, foreign) = ("shop/basket/wasi:keyvalue/default", "bank/teller/wasi:keyvalue/default");
+    all.check(&link(OPERATOR, own, "shop/carts")).unwrap();
+    for writer in [AUTHORITY, ADMIN, OTHER] {
+        all.check(&link(writer, own, "bank/accounts")).unwrap();
+    }
+    let refused = all.check(&link(OPERATOR, own, "bank/accounts"));
+    assert!(matches!(refused, Err(Unentitled::LinksElsewhere { .. })), "{refused:?}");
+    let refused = all.check(&link(OPERATOR, foreign, "shop/carts"));
+    assert!(matches!(refused, Err(Unentitled::OtherApps { .. })), "{refused:?}");
+    // Its own component may go without what somebody else gave it.
+    all.check(&write(OPERATOR, 4, key(own), RecordBody::Tombstone)).unwrap();
+    // Without operators every member declares all apps.
+    rights(&[]).check(&link(NODE, own, "bank/accounts")).unwrap();
 }
 
 #[test]

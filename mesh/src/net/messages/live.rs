@@ -71,7 +71,18 @@ impl Messenger {
         payload: &[u8],
     ) -> Result<Bytes, CallError> {
         let message: LiveMessage = wire::decode(payload).map_err(internal)?;
-        self.handle_live(&header.route.target, message).await.map(|()| Bytes::new())
+        let target = &header.route.target;
+        // Who sends it may be anybody who belongs to the mesh: what a component is given it has
+        // asked for.
+        if !self.subscriptions().handles(target, &message.subject) {
+            let why = format!(
+                "`{target}` is not known on node {} to subscribe to `{}`",
+                self.me().short(),
+                message.subject
+            );
+            return Err(CallError::new(ErrorKind::NotAllowed, why));
+        }
+        self.handle_live(target, message).await.map(|()| Bytes::new())
     }
 
     async fn handle_live(

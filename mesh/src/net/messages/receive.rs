@@ -84,7 +84,13 @@ impl Messenger {
         match component {
             // The publisher may know of a declaration that is still on its way here.
             Some(component) if component == header.route.target => {
-                self.receive(component, delivery).await
+                match self.subscriptions().takes(&delivery.group, &delivery.subject) {
+                    true => self.receive(component, delivery).await,
+                    false => later(format!(
+                        "`{}` is not known here to subscribe to `{}`",
+                        delivery.group, delivery.subject
+                    )),
+                }
             }
             _ => later(format!(
                 "`{}` is not known here as the handler of `{}`",
