@@ -50,6 +50,10 @@ on = { role = "b" }
 wasm = "relay.wasm"
 on = { role = "a" }
 
+[component.near-granted-relay]
+wasm = "relay.wasm"
+on = { role = "a" }
+
 [component.near-echo]
 wasm = "echo.wasm"
 on = { role = "a" }
@@ -77,7 +81,23 @@ to = "fresh-echo"
 from = "near-relay"
 contract = "wattle:bench/echo"
 to = "near-echo"
+
+[[link]]
+from = "near-granted-relay"
+contract = "wattle:bench/echo"
+to = "near-echo"
+functions = ["echo"]
+calls_per_second = 10000000
 "#;
+
+/// Whose calls are timed.
+const CALLERS: [&str; 5] = [
+    "bench/relay",
+    "bench/granted-relay",
+    "bench/fresh-relay",
+    "bench/near-relay",
+    "bench/near-granted-relay",
+];
 
 const LEFT_OUT: &str = "not there: `cargo xtask setup` installs nats-server";
 
@@ -89,7 +109,7 @@ pub(crate) async fn measure(options: &Options, report: &mut Report) -> Result<()
     b.sees(1).await?;
     site.apply(&a, APP, &["relay", "echo"])?;
     let wave = wave(PAYLOAD);
-    for target in ["bench/relay", "bench/granted-relay", "bench/fresh-relay", "bench/near-relay"] {
+    for target in CALLERS {
         a.call_when_ready(target, "relay", &wave).await?;
     }
     let broker = nats::server().map(|server| Broker::start(&server)).transpose()?;
@@ -135,19 +155,21 @@ struct Sides {
 impl Sides {
     async fn one_in_flight(&self, options: &Options, report: &mut Report) -> Result<()> {
         let (rounds, calls) = options.pick((20, MOST_CALLS), (3, 500));
-        let [mut ours, mut granted, mut near] = [(); 3].map(|()| Latencies::default());
+        let [mut ours, mut granted, mut near, mut near_granted] = [(); 4].map(|()| Latencies::default());
         let mut others = [&self.usual, &self.thin]
             .map(|others| (others, Latencies::default(), Latencies::default()));
         for round in 0..=rounds {
             let far_times = self.timed("bench/relay", calls).await?;
             let granted_times = self.timed("bench/granted-relay", calls).await?;
             let near_times = self.timed("bench/near-relay", calls).await?;
+            let near_granted_times = self.timed("bench/near-granted-relay", calls).await?;
             // The first round only warms up.
             let counts = round > 0;
             if counts {
                 ours.round(far_times);
                 granted.round(granted_times);
                 near.round(near_times);
+                near_granted.round(near_granted_times);
             }
             for (others, nats, framed) in &mut others {
                 let framed_times = others.framed.one_in_flight(calls, &self.payload).await?;
@@ -176,6 +198,13 @@ impl Sides {
             ours: micros(granted.p50()),
             theirs: micros(ours.p50()),
             ratio: Some(granted.p50() / ours.p50()),
+            target: Target::AtMost(1.1),
+        });
+        report.compare(Comparison {
+            what: "one node, 1 in flight, p50, function and rate granted (all granted)",
+            ours: micros(near_granted.p50()),
+            theirs: micros(near.p50()),
+            ratio: Some(near_granted.p50() / near.p50()),
             target: Target::AtMost(1.1),
         });
         report.print("two nodes, 1 in flight, Wattle", ours.text());
