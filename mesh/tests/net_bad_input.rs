@@ -10,8 +10,10 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use net_common::raw::{self, Raw};
 use net_common::*;
 use wattle_contracts::control::Control;
+use wattle_contracts::fact::Fact;
 use wattle_contracts::wire::{self, Frame, FrameEncoder, FrameHead, Side};
-use wattle_mesh::net::{Mesh, WallClock};
+use wattle_mesh::net::gossip::{synthetic, text_of};
+use wattle_mesh::net::{Mesh, Standing, WallClock};
 
 const CALLS: &str = "/wattle/call/1";
 const CONTROL: &str = "/wattle/control/1";
@@ -101,23 +103,46 @@ async fn rubbish_instead_of_gossip_is_counted_and_gossip_goes_on() {
     .await;
 }
 
-/// A delta (chitchat 0.11, `delta.rs`) that gives a node a value, and then a lower version than
-/// that of the value: chitchat asserts that there is no such thing.
-fn poisonous(id: &ChitchatId) -> Vec<u8> {
+fn news(id: &ChitchatId, value: Option<u64>, latest: Option<u64>) -> Vec<u8> {
+    told(id, "load", "x", value, latest)
+}
+
+/// News (chitchat 0.11, `delta.rs`) of one node: a value with this version, if there is one, and then what is
+/// said to be its latest version.
+fn told(
+    id: &ChitchatId,
+    topic: &str,
+    text: &str,
+    value: Option<u64>,
+    latest: Option<u64>,
+) -> Vec<u8> {
     let mut operations = vec![0];
     id.serialize(&mut operations);
     operations.extend_from_slice(&[0; 16]);
-    operations.push(1);
-    "load".serialize(&mut operations);
-    "x".serialize(&mut operations);
-    1_000_000u64.serialize(&mut operations);
-    operations.push(0);
-    operations.push(2);
-    500_000u64.serialize(&mut operations);
+    if let Some(version) = value {
+        operations.push(1);
+        topic.serialize(&mut operations);
+        text.serialize(&mut operations);
+        version.serialize(&mut operations);
+        operations.push(0);
+    }
+    if let Some(version) = latest {
+        operations.push(2);
+        version.serialize(&mut operations);
+    }
     let mut message = vec![0x53, 0xb0, 0, 2, 2];
     (operations.len() as u16).serialize(&mut message);
     message.extend_from_slice(&operations);
     message.push(0);
+    message
+}
+
+/// A question that names one node, with this heartbeat and this version.
+fn question(world: &World, id: &ChitchatId, heartbeat: u64, version: u64) -> Vec<u8> {
+    let mut message = vec![0x53, 0xb0, 0, 0, 1, 0];
+    id.serialize(&mut message);
+    [heartbeat, 0, version].iter().for_each(|number| number.serialize(&mut message));
+    world.mesh().to_string().serialize(&mut message);
     message
 }
 
@@ -139,8 +164,48 @@ async fn greeted(control: &mut libp2p::quic::Stream) -> Vec<ChitchatId> {
     }
 }
 
+/// Both say something, and the other hears it.
+async fn hear_each_other(one: &Mesh, two: &Mesh, version: &str) {
+    for (says, hears) in [(two, one), (one, two)] {
+        let about = wattle_mesh::net::About { version: version.into(), ..Default::default() };
+        says.say_about(about).unwrap();
+        until(hears, "gossip goes on", |view| {
+            view.node(says.node_id()).is_some_and(|node| node.about.version == version)
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gossip_survives_a_message_that_makes_it_panic() {
+async fn news_that_would_end_gossip_are_left_out_of_what_a_member_says() {
+    let world = World::new();
+    let (one, two, _) = pair(&world).await;
+    let paper = paper(&world.authority, Raw::id(9), WallClock::default().now().0, None);
+    let mut raw = Raw::admitted(9, &two, paper).await;
+    let mut control = raw.open_for(CONTROL).await;
+    let _calls = raw.open_for(CALLS).await;
+    let ids = greeted(&mut control).await;
+    for mesh in [&one, &two] {
+        let of = ids.iter().find(|id| *id.node_id == *mesh.node_id().to_string()).unwrap();
+        for lie in [
+            news(of, None, Some(u64::MAX)),
+            news(of, Some(u64::MAX), None),
+            // chitchat asserts that there is no such thing.
+            news(of, Some(1_000_000), Some(500_000)),
+        ] {
+            raw::say(&mut control, &Control::Gossip(lie)).await.unwrap();
+        }
+    }
+    // What the member says after that was read after it.
+    raw::say(&mut control, &Control::Gossip(vec![1])).await.unwrap();
+    eventually("all is read", || two.metrics().gossip_refused == 1).await;
+    hear_each_other(&one, &two, "2").await;
+    assert_eq!((one.metrics().gossip_restarts, two.metrics().gossip_restarts), (0, 0));
+}
+
+/// By a heartbeat that it never reaches a node would be taken for dead, and by a version not be listened to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_which_a_member_says_too_much_goes_on_under_another_generation() {
     let world = World::new();
     let (one, two, _) = pair(&world).await;
     let paper = paper(&world.authority, Raw::id(9), WallClock::default().now().0, None);
@@ -149,15 +214,39 @@ async fn gossip_survives_a_message_that_makes_it_panic() {
     let _calls = raw.open_for(CALLS).await;
     let ids = greeted(&mut control).await;
     let victim = ids.iter().find(|id| *id.node_id == *one.node_id().to_string()).unwrap();
-    raw::say(&mut control, &Control::Gossip(poisonous(victim))).await.unwrap();
-    eventually("gossip is started anew", || two.metrics().gossip_restarts == 1).await;
-    // Both are heard again.
-    for (says, hears) in [(&two, &one), (&one, &two)] {
-        let about = wattle_mesh::net::About { version: "2".into(), ..Default::default() };
-        says.say_about(about).unwrap();
-        until(hears, "gossip goes on", |view| {
-            view.node(says.node_id()).is_some_and(|node| node.about.version == "2")
-        })
-        .await;
+    let lie = question(&world, victim, u64::MAX, 0);
+    raw::say(&mut control, &Control::Gossip(lie)).await.unwrap();
+    raw::say(&mut control, &Control::Gossip(news(victim, Some(1 << 39), None))).await.unwrap();
+    eventually("it has seen that", || one.metrics().gossip_restarts > 0).await;
+    hear_each_other(&one, &two, "2").await;
+    until_standing(&two, one.node_id(), Standing::Alive).await;
+    assert_eq!(two.metrics().gossip_restarts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_never_let_in_is_no_node_however_a_member_talks_about_it() {
+    let world = World::new();
+    let (one, two, _) = pair(&world).await;
+    let now = WallClock::default().now().0;
+    let shown = paper(&world.authority, Raw::id(9), now, None);
+    let mut raw = Raw::admitted(9, &two, shown).await;
+    let mut control = raw.open_for(CONTROL).await;
+    let _calls = raw.open_for(CALLS).await;
+    let invented = Raw::id(77);
+    let id = ChitchatId::new(invented.to_string(), now, synthetic(invented));
+    let said = wattle_mesh::net::Load { busy: 1, ..Default::default() };
+    let fact = Fact::sign(&Raw::key(77), "load", now, &said).unwrap();
+    let text = text_of(&fact).unwrap();
+    for beat in 1..10 {
+        let named = question(&world, &id, beat, 1);
+        raw::say(&mut control, &Control::Gossip(named)).await.unwrap();
+        let told = told(&id, "load", &text, Some(beat), None);
+        raw::say(&mut control, &Control::Gossip(told)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    hear_each_other(&one, &two, "2").await;
+    for mesh in [&one, &two] {
+        until(mesh, "the member is a node", |view| view.node(Raw::id(9)).is_some()).await;
+        assert!(mesh.view().node(invented).is_none());
     }
 }

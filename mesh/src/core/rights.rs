@@ -249,7 +249,7 @@ impl Rights {
             (RecordKey::Succession(former), RecordBody::Succession(succeeded)) => {
                 self.check_succession(*former, &succeeded.succession, record.version)
             }
-            (RecordKey::Cell(_), _) => Ok(()),
+            (RecordKey::Cell(_), _) => self.check_member(writer),
             (RecordKey::App(app), _) => self.check_declares(record, Some(app)),
             (RecordKey::Link(link), body) => {
                 self.check_declares(record, Some(&link.from.app))?;
@@ -293,6 +293,14 @@ impl Rights {
         match self.revoked.get(&revoked) {
             Some(kept) if !stays(kept) => Err(Unentitled::Revoked(revoked)),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether it is written down how `writer` came: whoever has no paper has no word in this mesh.
+    fn check_member(&self, writer: NodeId) -> Result<(), Unentitled> {
+        match self.is_written(writer) {
+            true => Ok(()),
+            false => Err(Unentitled::NoMember { writer }),
         }
     }
 

@@ -8,17 +8,20 @@
 //! same settings, behind the same check, and reads it in the same way.
 
 mod check;
+mod news;
 mod reader;
 mod said;
 mod transport;
 mod words;
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chitchat::ChitchatHandle;
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use wattle_contracts::fact::Fact;
 use wattle_contracts::id::NodeId;
@@ -29,6 +32,7 @@ use super::config::{MeshConfig, WallClock};
 use super::error::MeshError;
 use super::metrics::Metrics;
 use super::peers::Peers;
+use super::roster::Roster;
 use super::statement::Topic;
 use crate::core::membership::sequence::Sequence;
 pub use check::Gate;
@@ -36,6 +40,10 @@ pub use reader::{News, Reader};
 use said::SaidFile;
 use transport::Carrier;
 pub use words::{chitchat_config, is_urgent, node_of, synthetic, text_of};
+
+/// So many rounds a generation lasts at the least. A member that lies all the time makes no more of them than
+/// others have places for.
+const GENERATION: u32 = 30;
 
 /// What a node wants to be known of itself.
 #[derive(Debug)]
@@ -115,6 +123,16 @@ pub(super) struct Heard {
     pub(super) facts: Vec<Fact>,
 }
 
+/// Through which gossip hears and is heard here.
+pub(super) struct Channels {
+    /// Messages of peers.
+    pub(super) inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
+    /// What this node says.
+    pub(super) says: mpsc::Receiver<Say>,
+    /// What others say.
+    pub(super) heard: mpsc::Sender<Heard>,
+}
+
 /// Everything that gossip needs.
 pub(super) struct Gossip {
     node: NodeId,
@@ -129,17 +147,29 @@ pub(super) struct Gossip {
     heard: mpsc::Sender<Heard>,
 }
 
+/// Why gossip has to begin anew, or not.
+enum End {
+    /// The mesh is gone.
+    Over,
+    /// chitchat has stopped.
+    Stopped(Result<(), String>),
+    /// Nobody would listen.
+    LiedAbout,
+}
+
 impl Gossip {
     pub(super) fn new(
         config: &MeshConfig,
         met: Arc<Met>,
+        roster: Arc<Roster>,
         peers: Arc<Peers>,
         metrics: Arc<Metrics>,
-        inbox: mpsc::Receiver<(NodeId, Vec<u8>)>,
-        says: mpsc::Receiver<Say>,
-        heard: mpsc::Sender<Heard>,
+        channels: Channels,
     ) -> Self {
-        let gate = Arc::new(Gate::new(config.node(), config.limits.nodes));
+        let Channels { inbox, says, heard } = channels;
+        let clock = config.clock;
+        let gate = Gate::new(config.node(), config.limits.nodes);
+        let gate = Arc::new(gate.among(move |node| roster.is_member(node, clock.now())));
         let round = config.timing.gossip;
         let carrier = Carrier::new(peers, met, gate.clone(), metrics.clone(), inbox, round);
         Self {
@@ -165,40 +195,60 @@ impl Gossip {
             .map_err(|error| MeshError::Gossip(format!("{error:#}")))
     }
 
-    /// Gossips for as long as the mesh lives. Should chitchat stop, because a peer found a way to
-    /// make it panic, it is started anew.
+    /// Gossips for as long as the mesh lives. Should chitchat stop, or what drives it here, because a peer
+    /// found a way to make it panic, it is started anew.
     pub(super) async fn run(mut self, mut chitchat: ChitchatHandle) {
+        loop {
+            let outcome = AssertUnwindSafe(self.round(&chitchat)).catch_unwind().await;
+            match outcome {
+                Ok(End::Over) => return chitchat.abort(),
+                Ok(End::LiedAbout) => tracing::warn!(
+                    "others were told more of this node than it has said, and would not listen to it: \
+                     it goes on as one that was started anew"
+                ),
+                Ok(End::Stopped(outcome)) => {
+                    tracing::warn!(?outcome, "gossip stopped, and is started anew");
+                }
+                Err(_) => tracing::error!("gossip has failed (a fault), and is started anew"),
+            }
+            self.metrics.gossip_restarts.one();
+            chitchat.abort();
+            // Not in a tight circle, should the reason persist.
+            tokio::time::sleep(self.interval).await;
+            match self.start().await {
+                Ok(anew) => chitchat = anew,
+                Err(error) => return tracing::error!(%error, "gossip is over"),
+            }
+            for peer in self.carrier.connected() {
+                self.say(&chitchat, Say::Greet(peer)).await;
+            }
+        }
+    }
+
+    /// Gossips until something ends that.
+    async fn round(&mut self, chitchat: &ChitchatHandle) -> End {
         let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut reader = Reader::default();
+        let begun = Instant::now();
         loop {
             let ended = chitchat.termination_watcher();
             tokio::select! {
                 say = self.says.recv() => match say {
-                    Some(say) => self.say(&chitchat, say).await,
-                    None => return chitchat.abort(),
+                    Some(say) => self.say(chitchat, say).await,
+                    None => return End::Over,
                 },
                 _ = tick.tick() => {
                     let state = chitchat.chitchat();
                     let news = reader.read(&*state.lock().await, &self.gate);
                     if self.pass_on(news).await.is_err() {
-                        return chitchat.abort();
+                        return End::Over;
+                    }
+                    if self.gate.take_lie() && begun.elapsed() >= self.interval * GENERATION {
+                        return End::LiedAbout;
                     }
                 }
-                outcome = ended => {
-                    self.metrics.gossip_restarts.one();
-                    tracing::warn!(?outcome, "gossip stopped, and is started anew");
-                    // Not in a tight circle, should the reason persist.
-                    tokio::time::sleep(self.interval).await;
-                    match self.start().await {
-                        Ok(anew) => chitchat = anew,
-                        Err(error) => return tracing::error!(%error, "gossip is over"),
-                    }
-                    reader = Reader::default();
-                    for peer in self.carrier.connected() {
-                        self.say(&chitchat, Say::Greet(peer)).await;
-                    }
-                }
+                outcome = ended => return End::Stopped(outcome.map_err(|error| error.to_string())),
             }
         }
     }

@@ -67,6 +67,10 @@ impl Relays {
         self.node
     }
 
+    pub(super) fn clock(&self) -> WallClock {
+        self.clock
+    }
+
     /// Signs a call of this node that goes through another one.
     pub(super) fn prove(&self, header: &mut CallHeader, payload: &[u8]) -> Result<(), WireError> {
         let Some(relay) = header.relay.as_mut().filter(|_| signs(&header.route.source)) else {

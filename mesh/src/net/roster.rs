@@ -166,9 +166,8 @@ impl Roster {
             }
             // That it came by an invitation stays written down, whatever the authority gave it since.
             (None, Some(_)) => true,
-            // One without end needs nobody to renew it.
-            (None, None) => paper.body.expires.is_none(),
-            (Some(_), None) => false,
+            // Those who have not met it go by this.
+            (_, None) => false,
         };
         (!is_known).then(|| Admitted { came: paper.unrenewed().unsucceeded() })
     }
@@ -199,6 +198,21 @@ impl Roster {
         };
         let succeeded = shown.filter(|paper| !paper.successions.is_empty());
         succeeded.map_or(node, |paper| rights.first(paper.body.node))
+    }
+
+    /// Whether `node` belongs, of which others may have told: it has shown its paper here, or it is
+    /// written down how it came. What somebody only says of a node makes it none.
+    pub(super) fn is_member(&self, node: NodeId, now: UnixMillis) -> bool {
+        if node == self.me {
+            return true;
+        }
+        let rights = self.rights();
+        let shown = self.shown().get(&node).map(|(paper, _)| paper.clone());
+        rights.paper(node, shown.as_ref()).is_some_and(|paper| {
+            rights.belongs(node, &paper, now, 0).is_ok()
+                && rights.recognises(&paper, now).is_ok()
+                && paper.check_time(now).is_ok()
+        })
     }
 
     pub(super) fn is_revoked(&self, node: NodeId) -> bool {

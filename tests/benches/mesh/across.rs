@@ -155,7 +155,8 @@ struct Sides {
 impl Sides {
     async fn one_in_flight(&self, options: &Options, report: &mut Report) -> Result<()> {
         let (rounds, calls) = options.pick((20, MOST_CALLS), (3, 500));
-        let [mut ours, mut granted, mut near, mut near_granted] = [(); 4].map(|()| Latencies::default());
+        let [mut ours, mut granted, mut near, mut near_granted] =
+            [(); 4].map(|()| Latencies::default());
         let mut others = [&self.usual, &self.thin]
             .map(|others| (others, Latencies::default(), Latencies::default()));
         for round in 0..=rounds {

@@ -26,11 +26,18 @@ impl Cells {
         met: &BTreeMap<NodeId, CellName>,
     ) -> Vec<(CellName, NodeId)> {
         let others = summaries.filter(|(cell, _, _)| **cell != self.cell);
-        let others: Vec<_> = others.take(MAX_CELLS).collect();
         let (mut told, mut strangers) = (BTreeMap::new(), Vec::new());
         let mut is_news = false;
+        // Of those that were believed, how many may still come.
+        let mut waiting = self.told.len();
         for (cell, version, summary) in others {
             let old = self.told.get(cell);
+            // Those that are believed already find a place first.
+            let has_place = old.is_some() || told.len() + waiting < MAX_CELLS;
+            if !has_place {
+                continue;
+            }
+            waiting -= usize::from(old.is_some());
             let is_same = |old: &Told| old.version == version && *old.summary == *summary;
             if old.is_some_and(is_same) {
                 told.extend(old.map(|old| (cell.clone(), old.clone())));

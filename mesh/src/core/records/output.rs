@@ -127,6 +127,24 @@ pub enum Refusal {
         /// How many bytes they have.
         bytes: usize,
     },
+    /// Its writer has summed up too many other cells since.
+    #[error(
+        "the record of {key} is not kept: {writer} has written those of other cells since, and is in one"
+    )]
+    TooManyCells {
+        /// What it is about.
+        key: RecordKey,
+        /// Who wrote it.
+        writer: NodeId,
+    },
+    /// It says which key follows one of which no paper is written down here, and there are more such.
+    #[error(
+        "the record of {key} is not taken yet: how the node with the old key came is not known here"
+    )]
+    Unanchored {
+        /// What it is about.
+        key: RecordKey,
+    },
     /// Its writer may not say this, by what is known here.
     #[error("the record of {key} does not count: {why}")]
     Unentitled {

@@ -9,6 +9,9 @@ use wattle_contracts::trust::Handovers;
 use super::{Output, Records, Refusal, Write};
 use crate::core::rights::Rights;
 
+/// How many successions are kept of keys that belong to nobody known.
+pub(super) const MAX_UNANCHORED: usize = 16;
+
 impl Records {
     /// From now on a record counts only if its writer may say what it says in `mesh`, of whose
     /// authority's handovers `ground` are known. What is held and does not count is dropped.
@@ -26,6 +29,20 @@ impl Records {
         let Some(rights) = &self.rights else { return Ok(()) };
         let key = record.key.clone();
         rights.check(record).map_err(|why| Refusal::Unentitled { key, why: Box::new(why) })
+    }
+
+    /// Whether a succession is that of a node of which it is known how it came. A key that nobody has heard
+    /// of is soon made, and another that follows it: a few of those have a place, for a node that has
+    /// met nobody yet. What is refused comes again, once the node's paper is written down.
+    pub(super) fn check_anchor(&self, record: &Record) -> Result<(), Refusal> {
+        let (RecordKey::Succession(former), Some(rights)) = (&record.key, &self.rights) else {
+            return Ok(());
+        };
+        let is_known = rights.is_written(*former) || rights.successor(*former).is_some();
+        match is_known || rights.unanchored() < MAX_UNANCHORED {
+            true => Ok(()),
+            false => Err(Refusal::Unanchored { key: record.key.clone() }),
+        }
     }
 
     pub(super) fn check_proof(&self, record: &Record) -> Result<(), Refusal> {

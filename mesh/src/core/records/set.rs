@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wattle_contracts::control::ElementId;
-use wattle_contracts::id::Digest;
+use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::record::{Record, RecordKey, Version};
 use wattle_contracts::wire::{self, WireError};
 
@@ -19,6 +19,8 @@ pub(super) struct Set {
     lost: BTreeMap<(RecordKey, Version), Arc<Record>>,
     /// The same, the oldest first.
     lost_by_age: BTreeSet<(Version, RecordKey)>,
+    /// The summaries of cells, by who wrote them, the oldest first.
+    summaries: BTreeMap<NodeId, BTreeSet<(Version, RecordKey)>>,
     pub(super) ranges: Ranges,
     bytes: usize,
 }
@@ -74,9 +76,18 @@ impl Set {
     ) -> Result<Option<Arc<Record>>, WireError> {
         self.ranges.insert(id, element(Kind::Current, record.clone())?);
         self.bytes += size;
+        if let RecordKey::Cell(_) = record.key {
+            let of_one = self.summaries.entry(record.version.writer).or_default();
+            of_one.insert((record.version, record.key.clone()));
+        }
         let previous = self.records.insert(record.key.clone(), Held { record, size });
         self.bytes -= previous.as_ref().map_or(0, |held| held.size);
-        Ok(previous.map(|held| held.record))
+        let previous = previous.map(|held| held.record);
+        if let Some(previous) = &previous {
+            let stays = self.version(&previous.key) == Some(previous.version);
+            self.forget_summary(previous.as_ref(), stays);
+        }
+        Ok(previous)
     }
 
     /// Lets go of the current record of a key.
@@ -86,7 +97,26 @@ impl Set {
             self.ranges.remove(&id);
         }
         self.bytes -= held.size;
+        self.forget_summary(&held.record, false);
         Some(held.record)
+    }
+
+    fn forget_summary(&mut self, record: &Record, stays: bool) {
+        let (RecordKey::Cell(_), false) = (&record.key, stays) else { return };
+        let writer = record.version.writer;
+        let Some(of_one) = self.summaries.get_mut(&writer) else { return };
+        of_one.remove(&(record.version, record.key.clone()));
+        if of_one.is_empty() {
+            self.summaries.remove(&writer);
+        }
+    }
+
+    /// The summaries of cells that `writer` has written, the oldest first.
+    pub(super) fn summaries_by(
+        &self,
+        writer: NodeId,
+    ) -> impl Iterator<Item = &(Version, RecordKey)> + use<'_> {
+        self.summaries.get(&writer).into_iter().flatten()
     }
 
     /// Keeps a change that lost. False if it is kept already.

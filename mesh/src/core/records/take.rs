@@ -9,6 +9,13 @@ use wattle_contracts::trust::UnixMillis;
 
 use super::{MAX_HELD_BACK, Moment, Output, Records, Refusal, Write, set};
 use crate::core::clock;
+use crate::core::rights::Rights;
+
+/// One part in so many of the limits is kept for what says who belongs and who may.
+const RESERVE: usize = 16;
+
+/// Of how many cells one node's summaries are kept: it is in one, and was in some others before.
+pub(super) const MAX_SUMMARIES: usize = 8;
 
 impl Records {
     /// Takes a record that a peer holds for current. Gives back what is new by it: nothing for
@@ -78,6 +85,7 @@ impl Records {
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
         self.check_right(&record)?;
+        self.check_anchor(&record)?;
         record.verify()?;
         self.check_proof(&record)?;
         if let Err(why) = clock::check(wall, record.version.at) {
@@ -86,6 +94,7 @@ impl Records {
             return Err(Refusal::TooFarAhead { key, why });
         }
         let size = set::size(&record).map_err(RecordError::from)?;
+        let instead_of = self.one_too_many(&record)?;
         if !self.has_room_for(&record, size) {
             let (records, bytes) = self.size();
             return Err(Refusal::Full { key: record.key, records, bytes });
@@ -93,6 +102,11 @@ impl Records {
         let id = set::current_id(&record.key).map_err(RecordError::from)?;
         if self.set.ranges.get(&id).is_some_and(|other| other.record.key != record.key) {
             return Err(Refusal::Malformed("a key with the hash of another"));
+        }
+        if let Some(key) = instead_of {
+            let previous = self.set.remove(&key);
+            out.push(Output::Persist(Write::CurrentGone(key.clone())));
+            out.push(Output::Changed { key, previous });
         }
         let (key, record) = (record.key.clone(), Arc::new(record));
         let mut news = Vec::new();
@@ -182,7 +196,32 @@ impl Records {
             return true;
         }
         let bytes = self.set.bytes() - known.unwrap_or(0) + size;
-        bytes <= self.limits.bytes && (known.is_some() || self.set.len() < self.limits.records)
+        // Whatever else fills all places: who is thrown out must find one.
+        let reserve = if Rights::rank(&record.key) < u8::MAX { 0 } else { RESERVE };
+        let of = |limit: usize| limit - limit.checked_div(reserve).unwrap_or(0);
+        let has_place = known.is_some() || self.set.len() < of(self.limits.records);
+        bytes <= of(self.limits.bytes) && has_place
+    }
+
+    /// The summary of a cell that goes when this one comes, because its writer has written those of
+    /// too many cells. The last ones stay, on every node. An error if this one is older than they are.
+    fn one_too_many(&self, record: &Record) -> Result<Option<RecordKey>, Refusal> {
+        let RecordKey::Cell(_) = record.key else { return Ok(None) };
+        let writer = record.version.writer;
+        let others = self.set.summaries_by(writer).filter(|(_, key)| *key != record.key);
+        let mut oldest = None;
+        let mut count = 0;
+        for (version, key) in others {
+            count += 1;
+            oldest = oldest.or(Some((*version, key)));
+        }
+        match oldest.filter(|_| count >= MAX_SUMMARIES) {
+            None => Ok(None),
+            Some((version, _)) if record.version < version => {
+                Err(Refusal::TooManyCells { key: record.key.clone(), writer })
+            }
+            Some((_, key)) => Ok(Some(key.clone())),
+        }
     }
 
     pub(super) fn is_held_back(&self, key: &RecordKey, version: Version) -> bool {

@@ -57,6 +57,12 @@ pub enum Unentitled {
         /// Who said it.
         writer: NodeId,
     },
+    /// It is for members to say, and of its writer no paper is written down.
+    #[error("only members may say this, and as far as is known here {writer} is none")]
+    NoMember {
+        /// Who said it.
+        writer: NodeId,
+    },
     /// Its writer is an operator of other apps.
     #[error("{operator} is an operator of {}, and of nothing else", shown(apps))]
     OtherApps {
@@ -68,7 +74,8 @@ pub enum Unentitled {
     /// It opens something of an app whose operator its writer is not.
     #[error(
         "a link to something of `{to}` is for an operator of that app, or an admin, to give; \
-         {operator} is an operator of {}", shown(apps)
+         {operator} is an operator of {}",
+        shown(apps)
     )]
     LinksElsewhere {
         /// Who.

@@ -44,6 +44,16 @@ impl Rights {
         std::iter::successors(Some(node), before).take(MOST).last().unwrap_or(node)
     }
 
+    /// Whether it is written down how the node came whose key this is, or was.
+    pub fn is_written(&self, node: NodeId) -> bool {
+        self.admitted(self.first(node)).is_some()
+    }
+
+    /// How many keys are followed of which nobody knows whose they were.
+    pub fn unanchored(&self) -> usize {
+        self.followed.keys().filter(|former| !self.is_written(**former)).count()
+    }
+
     pub(super) fn follow(&mut self, former: NodeId, succeeded: &Succeeded, version: Version) {
         let successor = succeeded.succession.body.successor;
         let succession = Arc::new(succeeded.succession.clone());

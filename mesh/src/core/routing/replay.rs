@@ -5,8 +5,10 @@
 //! the highest number and which of the [`WINDOW`] numbers below it came (as in IPsec: RFC 4303,
 //! section 3.4.3). What is older than that, or signed too long ago, is refused.
 //!
-//! Bounds: [`MAX_RUNS`] runs. One that is forgotten to make room, or by a restart of this node, can
-//! be replayed until its signatures are [`MAX_AGE`] old.
+//! Bounds: [`MAX_RUNS`] runs, and [`MAX_OF_ONE`] of one node. Beyond that, of the same node's runs the longest
+//! unused is forgotten; for another node's no room is made as long as a call of theirs could come again, and the
+//! newcomer is refused. What a restart of this node forgets can be replayed until its signatures are
+//! [`MAX_AGE`] old.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +24,13 @@ pub const MAX_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// How many runs of nodes are remembered.
 pub const MAX_RUNS: usize = 4096;
+
+/// How many of one node: it may start anew some times within the age of a call.
+pub const MAX_OF_ONE: usize = 16;
+
+/// Nothing of a run that was not used for so long is taken any more, by its age: the last may have been signed
+/// this far ahead, and is good for as long again.
+const FORGOTTEN: Duration = Duration::from_secs(2 * MAX_AGE.as_secs());
 
 /// Why a call is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,8 +72,6 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub struct Taken {
     runs: BTreeMap<(NodeId, u64), Window>,
-    /// Counts uses.
-    clock: u64,
 }
 
 #[derive(Debug)]
@@ -72,7 +79,7 @@ struct Window {
     highest: u64,
     /// A bit for each number, by its remainder.
     came: [u64; (WINDOW / 64) as usize],
-    used: u64,
+    used: UnixMillis,
 }
 
 impl Taken {
@@ -86,17 +93,32 @@ impl Taken {
         number: u64,
     ) -> Result<(), Refusal> {
         Refusal::check_age(now, at)?;
-        self.clock += 1;
-        let used = self.clock;
-        if self.runs.len() >= MAX_RUNS && !self.runs.contains_key(&(caller, run)) {
-            let oldest = self.runs.iter().min_by_key(|(_, window)| window.used);
-            let oldest = oldest.map(|(run, _)| *run);
-            oldest.and_then(|run| self.runs.remove(&run));
+        if !self.runs.contains_key(&(caller, run)) {
+            self.make_room(now, caller)?;
         }
-        let fresh = || Window { highest: number, came: [0; (WINDOW / 64) as usize], used };
+        let fresh = || Window { highest: number, came: [0; (WINDOW / 64) as usize], used: now };
         let window = self.runs.entry((caller, run)).or_insert_with(fresh);
-        window.used = used;
+        window.used = window.used.max(now);
         window.take(number)
+    }
+
+    fn make_room(&mut self, now: UnixMillis, caller: NodeId) -> Result<(), Refusal> {
+        let own = self.runs.range((caller, 0)..=(caller, u64::MAX));
+        let (mut count, mut oldest) = (0, None);
+        for (run, window) in own {
+            count += 1;
+            let is_older = |(_, used): &(_, UnixMillis)| window.used < *used;
+            if oldest.as_ref().is_none_or(is_older) {
+                oldest = Some((*run, window.used));
+            }
+        }
+        if let Some((run, _)) = oldest.filter(|_| count >= MAX_OF_ONE) {
+            self.runs.remove(&run);
+        }
+        if self.runs.len() >= MAX_RUNS {
+            self.runs.retain(|_, window| window.used.plus(FORGOTTEN) >= now);
+        }
+        if self.runs.len() >= MAX_RUNS { Err(Refusal::TooMany) } else { Ok(()) }
     }
 }
 
@@ -184,14 +206,37 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_bounded_and_the_longest_unused_goes() {
+    fn a_node_with_many_runs_forgets_its_own_and_nobody_elses() {
         let mut taken = Taken::default();
-        for run in 0..MAX_RUNS as u64 {
-            taken.take(NOW, node(1), run, NOW, 1).unwrap();
-        }
-        taken.take(NOW, node(1), 0, NOW, 2).unwrap();
         taken.take(NOW, node(2), 0, NOW, 1).unwrap();
-        assert_eq!(taken.runs.len(), MAX_RUNS);
+        for run in 0..MAX_OF_ONE as u64 {
+            taken.take(UnixMillis(NOW.0 + run), node(1), run, NOW, 1).unwrap();
+        }
+        let later = UnixMillis(NOW.0 + 1_000);
+        taken.take(later, node(1), 0, NOW, 2).unwrap();
+        taken.take(later, node(1), 99, NOW, 1).unwrap();
+        assert_eq!(taken.runs.len(), 1 + MAX_OF_ONE);
+        // The longest unused, not the first.
         assert!(taken.runs.contains_key(&(node(1), 0)) && !taken.runs.contains_key(&(node(1), 1)));
+        assert_eq!(taken.take(later, node(2), 0, NOW, 1), Err(Refusal::Repeated));
+    }
+
+    #[test]
+    fn who_comes_when_all_places_are_taken_is_refused_and_nothing_is_forgotten_for_him() {
+        let mut taken = Taken::default();
+        for number in 0..MAX_RUNS as u64 {
+            let mut bytes = [9; 32];
+            bytes[..8].copy_from_slice(&(number / 8).to_le_bytes());
+            taken.take(NOW, NodeId::from_bytes(bytes), number % 8, NOW, 1).unwrap();
+        }
+        assert_eq!(taken.take(NOW, node(1), 0, NOW, 1), Err(Refusal::TooMany));
+        let mut first = [9; 32];
+        first[..8].copy_from_slice(&[0; 8]);
+        let first = NodeId::from_bytes(first);
+        assert_eq!(taken.take(NOW, first, 0, NOW, 1), Err(Refusal::Repeated));
+        // Until nothing of them would be taken any more.
+        let late = NOW.plus(FORGOTTEN).plus(Duration::from_millis(1));
+        taken.take(late, node(1), 0, late, 1).unwrap();
+        assert_eq!(taken.runs.len(), 1);
     }
 }

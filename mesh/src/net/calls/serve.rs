@@ -37,13 +37,18 @@ pub(super) async fn serve(job: Job) {
         let text = format!("the call went over more than {} nodes", CallHeader::MAX_HOPS);
         return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
     }
+    let path = header.relay.as_deref().map(|relay| relay.path.as_slice()).unwrap_or_default();
+    let wall = link.config.relays.clock().now();
+    if let Some(node) = path.iter().find(|node| !link.config.roster.is_member(**node, wall)) {
+        let why = match link.config.roster.is_revoked(*node) {
+            true => "which was revoked",
+            false => "which is no member of this mesh, as far as is known here",
+        };
+        let text = format!("the call came over {node}, {why} (rule: speaker)");
+        return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
+    }
     if let Err(error) = link.config.relays.check(link.peer, &header, &payload) {
         return answer.fail(error);
-    }
-    let path = header.relay.as_deref().map(|relay| relay.path.as_slice()).unwrap_or_default();
-    if let Some(node) = path.iter().find(|node| link.config.roster.is_revoked(**node)) {
-        let text = format!("the call came over {node}, which was revoked");
-        return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
     }
     let time_left = header.time_left;
     let relays = header.relay.as_deref().is_some_and(|relay| relay.to != link.config.relays.node());

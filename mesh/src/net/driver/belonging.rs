@@ -84,10 +84,12 @@ impl Driver {
         heard
     }
 
-    /// Takes those out of the view who were revoked, and says of the others what their invitations
-    /// say, whatever they say themselves.
+    /// Takes those out of the view who do not belong, as far as this node knows, and says of the others
+    /// what their invitations say, whatever they say themselves. Whom this node has not met is there
+    /// once it is written down how it came.
     pub(super) fn bind(&self, view: &mut View) {
-        view.nodes.retain(|node, _| *node == self.node || !self.roster.is_revoked(*node));
+        let wall = self.config.clock.now();
+        view.nodes.retain(|node, _| self.roster.is_member(*node, wall));
         for (id, node) in &mut view.nodes {
             let labels = match *id == self.node {
                 true => self.roster.own_labels(),

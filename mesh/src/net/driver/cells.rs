@@ -276,9 +276,15 @@ impl Driver {
         if !self.abroad.plan.is_author(self.abroad.own.is_some()) {
             return;
         }
+        // Nobody takes a summary by a node of which it is not known how it came.
+        if !self.roster.rights().is_written(self.node) {
+            return;
+        }
         let own_addresses = self.reachable_at();
         let cell = self.abroad.cells.cell().clone();
-        let (mine, bytes) = draft(&cell, self.census.members_of_cell(&own_addresses));
+        let mut members = self.census.members_of_cell(&own_addresses);
+        members.retain(|member| self.roster.is_member(member.node, wall));
+        let (mine, bytes) = draft(&cell, members);
         let current = self.abroad.own.as_ref().and_then(|record| match &record.body {
             RecordBody::Cell(summary) => {
                 let at = UnixMillis(record.version.at.millis);

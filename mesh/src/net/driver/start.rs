@@ -33,7 +33,7 @@ use crate::net::config::{HostDirectory, MeshConfig};
 use crate::net::control::Inbound;
 use crate::net::discovery::{self, HostFiles, PeersFile, canonical};
 use crate::net::error::MeshError;
-use crate::net::gossip::{Gossip, Speaker};
+use crate::net::gossip::{Channels, Gossip, Speaker};
 use crate::net::mesh::Inner;
 use crate::net::metrics::Metrics;
 use crate::net::peers::Peers;
@@ -155,8 +155,8 @@ pub(in crate::net) async fn start(
 
     let config = &driver.config;
     let met = driver.met.clone();
-    let gossip =
-        Gossip::new(config, met, peers.clone(), metrics.clone(), gossip_inbox, said_here, heard_in);
+    let channels = Channels { inbox: gossip_inbox, says: said_here, heard: heard_in };
+    let gossip = Gossip::new(config, met, roster.clone(), peers.clone(), metrics.clone(), channels);
     let chitchat = gossip.start().await?;
     tokio::spawn(gossip.run(chitchat));
     if let Some(files) = host {

@@ -1,5 +1,13 @@
-//! Looks into a message of gossip before chitchat does. Every id in a digest creates state
-//! there, for a long time: only ids that can be right are let in, and only so many.
+//! Looks into a message of gossip before chitchat does, which was made for peers that mean well.
+//!
+//! Every id in a digest creates state there, for a long time: only ids that can be right are let in, of
+//! nodes that belong, and only so many. What is too much is left out, and the rest of the message counts: an honest
+//! peer passes on what somebody made up, as far as it has room for it.
+//!
+//! Of the news, what no honest peer says is left out too ([`news`](super::news)). What can't be told from the
+//! truth here is a larger version or heartbeat of somebody than that one has had: chitchat takes
+//! nothing older any more. The one it is about sees it, as others name it in their digests, and goes on under another
+//! generation ([`Gate::take_lie`]).
 //!
 //! And it spares what would be said in vain. chitchat stops naming a node that has been dead for
 //! some minutes, and answers whoever does not name one with all that it knows of it. Nodes find out
@@ -9,11 +17,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chitchat::{ChitchatId, Deserializable as _, Serializable as _, Version};
 use wattle_contracts::id::NodeId;
 
+use super::news;
 use super::words::synthetic;
 
 /// The longest message, in bytes: chitchat's own limit is that of a UDP datagram.
@@ -27,32 +37,28 @@ const SYN_ACK: u8 = 1;
 const ACK: u8 = 2;
 const BAD_CLUSTER: u8 = 3;
 
-/// Heartbeat, garbage collected version and highest version of a node in a digest.
-const NODE_DIGEST: usize = 24;
-
 /// Generations of one node that may be known at once: a node that crashes in a circle makes many
 const GENERATIONS: usize = 64;
 
 /// How far the largest digest may grow: chitchat panics where none fits into a message.
 const MAX_IDS: usize = 600;
 
-/// How many blocks the news in a message may be cut into. chitchat cuts them every 16 KiB and
-/// compresses each (zstd); a block that says nothing is some twenty bytes long, and may become 64 KiB.
-/// So a message of this many is 4 MiB at the most, and an honest one has what fits into a datagram
-/// when compressed to a sixteenth.
-const MAX_BLOCKS: usize = 64;
-
-/// How a block begins (chitchat 0.11, `serialize.rs`).
-const NO_MORE_BLOCKS: u8 = 0;
-const COMPRESSED: u8 = 1;
-const UNCOMPRESSED: u8 = 2;
-
-/// Decides which messages chitchat gets to see.
+/// Decides which messages chitchat gets to see, and what of them.
 #[derive(Debug)]
 pub struct Gate {
     own: NodeId,
     limit: usize,
+    belongs: Belongs,
     state: Mutex<State>,
+}
+
+/// Whether a node belongs to the mesh.
+struct Belongs(Box<dyn Fn(NodeId) -> bool + Send + Sync>);
+
+impl fmt::Debug for Belongs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Belongs")
+    }
 }
 
 /// What chitchat knows. Refreshed from chitchat itself.
@@ -61,246 +67,170 @@ struct State {
     known: BTreeSet<ChitchatId>,
     /// Who is dead, and up to which version it is known.
     dead: BTreeMap<ChitchatId, Version>,
+    own: Option<ChitchatId>,
+    /// The largest heartbeat and version that somebody has said this node to have.
+    said: (u64, Version),
+    /// That was more than it has had.
+    is_lied_about: bool,
+}
+
+/// What a digest says of one id.
+struct Named {
+    id: ChitchatId,
+    heartbeat: u64,
+    collected: Version,
+    version: Version,
+}
+
+impl Named {
+    fn read(bytes: &mut &[u8]) -> Result<Self, String> {
+        let id = ChitchatId::deserialize(bytes).map_err(|error| error.to_string())?;
+        let mut number = || u64::deserialize(bytes).map_err(|_| "a digest that is cut short");
+        Ok(Self { id, heartbeat: number()?, collected: number()?, version: number()? })
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.id.serialize(bytes);
+        [self.heartbeat, self.collected, self.version].iter().for_each(|n| n.serialize(bytes));
+    }
 }
 
 impl Gate {
-    /// A gate of the node `own`, which lets in at most `limit` ids.
+    /// A gate of the node `own`, which lets in at most `limit` ids, of whatever nodes.
     pub fn new(own: NodeId, limit: usize) -> Self {
-        Self { own, limit: limit.min(MAX_IDS), state: Mutex::default() }
+        let belongs = Belongs(Box::new(|_| true));
+        Self { own, limit: limit.min(MAX_IDS), belongs, state: Mutex::default() }
     }
 
-    /// What chitchat knows by now, and who of them is dead and known up to which version.
+    /// The same gate, for ids of nodes that belong.
+    pub fn among(self, belongs: impl Fn(NodeId) -> bool + Send + Sync + 'static) -> Self {
+        Self { belongs: Belongs(Box::new(belongs)), ..self }
+    }
+
+    /// What chitchat knows by now, who of them is dead and known up to which version, and how far
+    /// the heartbeat and the versions of this node have come.
     pub fn refresh(
         &self,
         known: impl Iterator<Item = ChitchatId>,
         dead: impl Iterator<Item = (ChitchatId, Version)>,
+        own: Option<(&ChitchatId, u64, Version)>,
     ) {
-        *self.state() = State { known: known.collect(), dead: dead.collect() };
+        let mut state = self.state();
+        state.known = known.collect();
+        state.dead = dead.collect();
+        // Nobody can know more than there has been: what was said came before this moment.
+        let (heartbeat, version) = state.said;
+        state.is_lied_about |=
+            own.is_some_and(|(_, beats, latest)| heartbeat > beats || version > latest);
+        state.said = (0, 0);
+        state.own = own.map(|(id, _, _)| id.clone());
+    }
+
+    /// Whether others hold more of this node for true than it has said, so that they listen to nothing
+    /// that it says. Said once.
+    pub fn take_lie(&self) -> bool {
+        std::mem::take(&mut self.state().is_lied_about)
     }
 
     /// The message as chitchat may see it; or why it may not.
     pub fn pass<'a>(&self, message: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
-        self.check(message)?;
-        Ok(self.sparing(message).map_or(Cow::Borrowed(message), Cow::Owned))
+        if message.len() > MAX_MESSAGE {
+            return Err(format!("{} bytes are more than a message has", message.len()));
+        }
+        let body = message.strip_prefix(PROLOGUE.as_slice()).ok_or("not a message of gossip")?;
+        let Some((kind, body)) = body.split_first() else {
+            return Err("a message without a kind".into());
+        };
+        let (digest, rest) = match *kind {
+            SYN | SYN_ACK => self.digest(body)?,
+            ACK => (None, body),
+            BAD_CLUSTER => return Ok(Cow::Borrowed(message)),
+            _ => return Err("a message of an unknown kind".into()),
+        };
+        let news = match *kind {
+            SYN => None,
+            _ => news::believable(rest, self.own)?,
+        };
+        if digest.is_none() && news.is_none() {
+            return Ok(Cow::Borrowed(message));
+        }
+        let said = body.len() - rest.len();
+        let mut bytes = [PROLOGUE.as_slice(), &[*kind]].concat();
+        bytes.extend_from_slice(digest.as_deref().or(body.get(..said)).unwrap_or_default());
+        bytes.extend_from_slice(news.as_deref().unwrap_or(rest));
+        Ok(Cow::Owned(bytes))
     }
 
-    /// A question as if it named the dead whom it does not name, so that the answer leaves them
-    /// out. Who wants to know of one names it, as it was named to him. `None` where there are none.
-    fn sparing(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let (head, digest) = message.split_at_checked(PROLOGUE.len() + 1)?;
-        let state = self.state();
-        if state.dead.is_empty() || !matches!(head.last(), Some(&(SYN | SYN_ACK))) {
-            return None;
-        }
-        let mut rest = digest;
-        let count = u16::deserialize(&mut rest).ok()?;
+    /// A digest without those for whom there is no place, and as if it named the dead whom it does
+    /// not name, so that the answer leaves them out: who wants to know of one names it, as it was
+    /// named to him. `None` where that is what it was. With what stands after it.
+    fn digest<'a>(&self, bytes: &'a [u8]) -> Result<(Option<Vec<u8>>, &'a [u8]), String> {
+        let mut rest = bytes;
+        let count = u16::deserialize(&mut rest).map_err(|error| error.to_string())?;
+        let mut state = self.state();
         let mut missing = state.dead.clone();
+        let (mut named, mut is_same) = (Vec::new(), true);
         for _ in 0..count {
-            missing.remove(&ChitchatId::deserialize(&mut rest).ok()?);
-            rest = rest.get(NODE_DIGEST..)?;
+            let one = Named::read(&mut rest)?;
+            missing.remove(&one.id);
+            if self.has_room(&mut state, &one)? {
+                named.push(one);
+            } else {
+                is_same = false;
+            }
         }
-        let count = count.checked_add(u16::try_from(missing.len()).ok()?)?;
-        if missing.is_empty() {
-            return None;
+        let dead = missing.into_iter().map(|(id, version)| Named {
+            id,
+            heartbeat: 0,
+            collected: 0,
+            version,
+        });
+        named.extend(dead);
+        if is_same && named.len() == usize::from(count) {
+            return Ok((None, rest));
         }
-        let entries = digest.get(2..digest.len() - rest.len())?;
-        let mut bytes = head.to_vec();
+        let count = u16::try_from(named.len()).map_err(|_| "a digest of too many")?;
+        let mut bytes = Vec::new();
         count.serialize(&mut bytes);
-        bytes.extend_from_slice(entries);
-        for (id, version) in &missing {
-            id.serialize(&mut bytes);
-            [0, 0, *version].iter().for_each(|number: &u64| number.serialize(&mut bytes));
+        named.iter().for_each(|one| one.write(&mut bytes));
+        Ok((Some(bytes), rest))
+    }
+
+    /// Whether chitchat may know of this one; an error where nobody honest names it.
+    fn has_room(&self, state: &mut State, one: &Named) -> Result<bool, String> {
+        let id = &one.id;
+        if state.own.as_ref() == Some(id) {
+            let (heartbeat, version) = state.said;
+            state.said = (heartbeat.max(one.heartbeat), version.max(one.version));
         }
-        bytes.extend_from_slice(rest);
-        Some(bytes)
+        // Nothing is ever deleted here, so that nothing was collected.
+        if one.collected > 0 || one.version > news::MAX_VERSION {
+            return Ok(false);
+        }
+        if state.known.contains(id) {
+            return Ok(true);
+        }
+        let node: NodeId = id.node_id.parse().map_err(|_| "a digest with a wrong node id")?;
+        if id.gossip_advertise_addr != synthetic(node) {
+            return Err("a digest with an address that is not the node's".into());
+        }
+        if !(self.belongs.0)(node) {
+            return Ok(false);
+        }
+        let same = state.known.iter().filter(|other| other.node_id == id.node_id).count();
+        // A node's first generation finds a place where others have many.
+        let limit = if same == 0 { self.limit } else { self.limit.div_ceil(2) };
+        if state.known.len() >= limit || (same >= GENERATIONS && node != self.own) {
+            return Ok(false);
+        }
+        state.known.insert(id.clone());
+        Ok(true)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Whether chitchat may see this message; else, why not.
-    pub fn check(&self, message: &[u8]) -> Result<(), String> {
-        if message.len() > MAX_MESSAGE {
-            return Err(format!("{} bytes are more than a message has", message.len()));
-        }
-        let body = message.strip_prefix(PROLOGUE.as_slice()).ok_or("not a message of gossip")?;
-        match body.split_first() {
-            Some((&SYN, digest)) => self.check_digest(digest).map(drop),
-            Some((&SYN_ACK, digest)) => check_blocks(self.check_digest(digest)?),
-            // A delta only changes what is known already.
-            Some((&ACK, delta)) => check_blocks(delta),
-            Some((&BAD_CLUSTER, _)) => Ok(()),
-            _ => Err("a message of an unknown kind".into()),
-        }
-    }
-
-    /// Checks a digest, and gives back what stands after it.
-    fn check_digest<'a>(&self, mut bytes: &'a [u8]) -> Result<&'a [u8], String> {
-        let count = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
-        let mut state = self.state();
-        let known = &mut state.known;
-        let mut new = BTreeSet::new();
-        for _ in 0..count {
-            let id = ChitchatId::deserialize(&mut bytes).map_err(|error| error.to_string())?;
-            bytes = bytes.get(NODE_DIGEST..).ok_or("a digest that is cut short")?;
-            if known.contains(&id) || new.contains(&id) {
-                continue;
-            }
-            let node: NodeId = id.node_id.parse().map_err(|_| "a digest with a wrong node id")?;
-            if id.gossip_advertise_addr != synthetic(node) {
-                return Err("a digest with an address that is not the node's".into());
-            }
-            let same_node = known.iter().chain(&new).filter(|other| other.node_id == id.node_id);
-            if same_node.count() >= GENERATIONS && node != self.own {
-                return Err(format!("too many generations of {node}"));
-            }
-            if known.len() + new.len() >= self.limit {
-                return Err(format!("more than {} nodes", self.limit));
-            }
-            new.insert(id);
-        }
-        known.extend(new);
-        Ok(bytes)
-    }
-}
-
-/// Checks how much the news in a message may become when they are decompressed.
-fn check_blocks(mut bytes: &[u8]) -> Result<(), String> {
-    for _ in 0..=MAX_BLOCKS {
-        match bytes.split_first() {
-            Some((&NO_MORE_BLOCKS, _)) => return Ok(()),
-            Some((&(COMPRESSED | UNCOMPRESSED), rest)) => {
-                bytes = rest;
-                let length = u16::deserialize(&mut bytes).map_err(|error| error.to_string())?;
-                bytes = bytes.get(usize::from(length)..).ok_or("a block that is cut short")?;
-            }
-            _ => return Err("news that are cut short, or in an unknown form".into()),
-        }
-    }
-    Err(format!("news in more than {MAX_BLOCKS} blocks"))
 }
 
 #[cfg(test)]
-mod tests {
-    use chitchat::Serializable as _;
-
-    use super::*;
-
-    fn syn(ids: &[ChitchatId]) -> Vec<u8> {
-        let mut bytes = [PROLOGUE.as_slice(), &[SYN]].concat();
-        (ids.len() as u16).serialize(&mut bytes);
-        for id in ids {
-            id.serialize(&mut bytes);
-            bytes.extend_from_slice(&[0; NODE_DIGEST]);
-        }
-        "mesh".serialize(&mut bytes);
-        bytes
-    }
-
-    fn id(node: u8, generation: u64) -> ChitchatId {
-        let node = NodeId::from_bytes([node; 32]);
-        ChitchatId::new(node.to_string(), generation, synthetic(node))
-    }
-
-    fn gate() -> Gate {
-        Gate::new(NodeId::from_bytes([0; 32]), 100)
-    }
-
-    /// Three thousand blocks of nothing, each of which would become 64 KiB.
-    #[test]
-    fn a_decompression_bomb_does_not_reach_chitchat() {
-        let block = [&[COMPRESSED, 18, 0][..], &[0; 18]].concat();
-        let ack = |count: usize| {
-            let blocks = block.repeat(count);
-            [PROLOGUE.as_slice(), &[ACK], &blocks, &[NO_MORE_BLOCKS]].concat()
-        };
-        gate().check(&ack(MAX_BLOCKS)).unwrap();
-        let why = gate().check(&ack(MAX_BLOCKS + 1)).unwrap_err();
-        assert!(why.contains("64 blocks"), "{why}");
-        gate().check(&ack(3_000)).unwrap_err();
-        let mut syn_ack = syn(&[]);
-        syn_ack[PROLOGUE.len()] = SYN_ACK;
-        syn_ack.truncate(PROLOGUE.len() + 1 + 2);
-        gate().check(&[&syn_ack[..], &[NO_MORE_BLOCKS]].concat()).unwrap();
-        let bomb = [&syn_ack[..], &block.repeat(3_000), &[NO_MORE_BLOCKS]].concat();
-        gate().check(&bomb).unwrap_err();
-        for cut in [&[][..], &[COMPRESSED], &[COMPRESSED, 9, 0], &[7]] {
-            gate().check(&[PROLOGUE.as_slice(), &[ACK], cut].concat()).unwrap_err();
-        }
-    }
-
-    #[test]
-    fn an_honest_message_passes_and_is_one_that_chitchat_reads() {
-        use chitchat::{ChitchatMessage, Deserializable as _};
-        let message = syn(&[id(1, 1), id(2, 1)]);
-        gate().check(&message).unwrap();
-        let read = ChitchatMessage::deserialize(&mut message.as_slice()).unwrap();
-        assert!(matches!(read, ChitchatMessage::Syn { cluster_id, .. } if cluster_id == "mesh"));
-    }
-
-    #[test]
-    fn ids_that_can_not_be_right_are_refused() {
-        let mut elsewhere = id(1, 1);
-        elsewhere.gossip_advertise_addr = "10.0.0.1:80".parse().unwrap();
-        assert!(gate().check(&syn(&[elsewhere])).is_err());
-        let nobody = ChitchatId::new("nobody", 1, "10.0.0.1:80".parse().unwrap());
-        assert!(gate().check(&syn(&[nobody])).is_err());
-    }
-
-    #[test]
-    fn the_table_is_bounded() {
-        let gate = gate();
-        for node in 0..100 {
-            gate.check(&syn(&[id(node, 1)])).unwrap();
-        }
-        assert!(gate.check(&syn(&[id(100, 1)])).is_err());
-        gate.check(&syn(&[id(99, 1)])).unwrap();
-        gate.refresh(std::iter::empty(), std::iter::empty());
-        let generation = |generation| gate.check(&syn(&[id(1, generation)]));
-        assert!((0..64).all(|number| generation(number).is_ok()));
-        assert!(generation(64).is_err());
-    }
-
-    /// The ids that a question names, each with its version.
-    fn named(message: &[u8]) -> BTreeMap<ChitchatId, u64> {
-        let mut bytes = &message[PROLOGUE.len() + 1..];
-        let count = u16::deserialize(&mut bytes).unwrap();
-        let named = (0..count).map(|_| {
-            let id = ChitchatId::deserialize(&mut bytes).unwrap();
-            let numbers = [(); 3].map(|()| u64::deserialize(&mut bytes).unwrap());
-            (id, numbers[2])
-        });
-        let named = named.collect();
-        assert_eq!(String::deserialize(&mut bytes).unwrap(), "mesh", "the rest is as it was");
-        named
-    }
-
-    #[test]
-    fn who_does_not_name_the_dead_is_not_told_of_them() {
-        let gate = gate();
-        let question = syn(&[id(1, 1), id(2, 1)]);
-        assert!(matches!(gate.pass(&question).unwrap(), Cow::Borrowed(_)), "nobody is dead");
-        let known = [id(1, 1), id(2, 1), id(3, 1), id(4, 1)];
-        gate.refresh(known.into_iter(), [(id(2, 1), 8), (id(3, 1), 9)].into_iter());
-        let seen = gate.pass(&question).unwrap();
-        // Two is dead as well, and asked for: of its version, all that is newer is told.
-        assert_eq!(named(&seen), [(id(1, 1), 0), (id(2, 1), 0), (id(3, 1), 9)].into());
-        let all = syn(&[id(2, 1), id(3, 1)]);
-        assert!(matches!(gate.pass(&all).unwrap(), Cow::Borrowed(_)), "both are named");
-        let ack = [PROLOGUE.as_slice(), &[ACK, NO_MORE_BLOCKS]].concat();
-        assert_eq!(gate.pass(&ack).unwrap(), ack);
-    }
-
-    #[test]
-    fn no_bytes_make_the_check_panic() {
-        let message = syn(&[id(1, 1), id(2, 1)]);
-        let gate = gate();
-        gate.refresh([id(3, 1)].into_iter(), [(id(3, 1), 1)].into_iter());
-        for end in 0..message.len() {
-            let _ = gate.pass(&message[..end]);
-            let _ = gate.sparing(&message[..end]);
-        }
-        assert!(gate.pass(&[0; 70_000]).is_err());
-    }
-}
+mod tests;

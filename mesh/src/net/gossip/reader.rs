@@ -76,7 +76,8 @@ impl Reader {
         }
         self.seen.retain(|id, _| states.contains_key(id));
         let version = |id: &ChitchatId| Some((id.clone(), states.get(id)?.max_version()));
-        gate.refresh(states.keys().cloned(), chitchat.dead_nodes().filter_map(version));
+        let reached = states.get(own).map(|me| (own, me.heartbeat().into(), me.max_version()));
+        gate.refresh(states.keys().cloned(), chitchat.dead_nodes().filter_map(version), reached);
         // A node that came back lives under a new id while its old one is dead.
         let live: BTreeSet<NodeId> =
             chitchat.live_nodes().filter(|id| *id != own).filter_map(|id| self.node(id)).collect();

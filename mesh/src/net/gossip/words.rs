@@ -14,7 +14,7 @@ use wattle_contracts::wire;
 use crate::net::statement::Topic;
 
 /// The longest fact, as text. chitchat's own limit for a value is 64 KiB, for a message too.
-const MAX_FACT: usize = 24 * 1024;
+pub(super) const MAX_FACT: usize = 24 * 1024;
 
 /// Samples of the failure detector per node. Its default of 1,000 costs 8 KB each.
 const SAMPLES: usize = 50;
