@@ -65,9 +65,6 @@ pub fn seal(about: &ConfigKey, value: &[u8], nodes: &[NodeId]) -> Result<Secret,
     if size > limit {
         return Err(SecretError::TooLong { size, limit });
     }
-    if nodes.is_empty() || nodes.len() > Secret::MAX_NODES {
-        return Err(SecretError::Nodes { nodes: nodes.len(), limit: Secret::MAX_NODES });
-    }
     let mut key = Zeroizing::new([0u8; 32]);
     SystemRandom::new().fill(key.as_mut()).map_err(|_| SecretError::NoRandomness)?;
     let name = about.to_string();
@@ -75,6 +72,18 @@ pub fn seal(about: &ConfigKey, value: &[u8], nodes: &[NodeId]) -> Result<Secret,
     once(&key)?
         .seal_in_place_append_tag(nonce(), Aad::from(name.as_bytes()), &mut sealed)
         .map_err(|_| SecretError::Damaged)?;
+    Ok(Secret { sealed, keys: seal_key(about, &key, nodes)? })
+}
+
+fn seal_key(
+    about: &ConfigKey,
+    key: &[u8; 32],
+    nodes: &[NodeId],
+) -> Result<Vec<SealedKey>, SecretError> {
+    if nodes.is_empty() || nodes.len() > Secret::MAX_NODES {
+        return Err(SecretError::Nodes { nodes: nodes.len(), limit: Secret::MAX_NODES });
+    }
+    let name = about.to_string();
     let seal_to = |node: &NodeId| {
         let bad = |_| SecretError::BadNode(*node);
         let point = CompressedEdwardsY(*node.as_bytes()).decompress();
@@ -92,8 +101,7 @@ pub fn seal(about: &ConfigKey, value: &[u8], nodes: &[NodeId]) -> Result<Secret,
         let sealed = [encapped.to_bytes().as_slice(), &ciphertext].concat();
         Ok(SealedKey { node: *node, sealed })
     };
-    let keys = nodes.iter().map(seal_to).collect::<Result<_, SecretError>>()?;
-    Ok(Secret { sealed, keys })
+    nodes.iter().map(seal_to).collect()
 }
 
 /// Opens the secret that `about` names, on the node whose key this is.
@@ -102,6 +110,37 @@ pub fn open(
     secret: &Secret,
     key: &SigningKey,
 ) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let key = content_key(about, secret, key)?;
+    let name = about.to_string();
+    let mut value = Zeroizing::new(secret.sealed.clone());
+    let length = once(&key)?
+        .open_in_place(nonce(), Aad::from(name.as_bytes()), &mut value)
+        .map_err(|_| SecretError::Damaged)?
+        .len();
+    value.truncate(length);
+    Ok(value)
+}
+
+/// Seals the key of a secret that the node with this key may open to others as well: the same
+/// secret, word for word, so that who knows it from elsewhere needs to believe nobody that it is.
+pub fn seal_on(
+    about: &ConfigKey,
+    secret: &Secret,
+    key: &SigningKey,
+    nodes: &[NodeId],
+) -> Result<Secret, SecretError> {
+    // Nobody is handed what does not open.
+    open(about, secret, key)?;
+    let key = content_key(about, secret, key)?;
+    Ok(Secret { sealed: secret.sealed.clone(), keys: seal_key(about, &key, nodes)? })
+}
+
+/// The key under which the value was encrypted, as it was sealed to the node whose key this is.
+fn content_key(
+    about: &ConfigKey,
+    secret: &Secret,
+    key: &SigningKey,
+) -> Result<Zeroizing<[u8; 32]>, SecretError> {
     let me = NodeId::from_bytes(key.public());
     let ours = secret.keys.iter().find(|sealed| sealed.node == me).ok_or(SecretError::NotForUs)?;
     let name = about.to_string();
@@ -118,15 +157,7 @@ pub fn open(
         name.as_bytes(),
     );
     let opened = Zeroizing::new(opened.map_err(damaged)?);
-    let key: Zeroizing<[u8; 32]> =
-        Zeroizing::new(opened.as_slice().try_into().map_err(|_| SecretError::Damaged)?);
-    let mut value = Zeroizing::new(secret.sealed.clone());
-    let length = once(&key)?
-        .open_in_place(nonce(), Aad::from(name.as_bytes()), &mut value)
-        .map_err(|_| SecretError::Damaged)?
-        .len();
-    value.truncate(length);
-    Ok(value)
+    Ok(Zeroizing::new(opened.as_slice().try_into().map_err(|_| SecretError::Damaged)?))
 }
 
 /// The X25519 private key of a node: what RFC 8032 (section 5.1.5) makes of its seed.
@@ -179,6 +210,19 @@ mod tests {
         let mut stolen = secret.clone();
         stolen.keys[0].node = node(3);
         assert_eq!(open(&about(), &stolen, &key(3)), Err(SecretError::Damaged));
+    }
+
+    #[test]
+    fn who_may_open_it_hands_on_the_same_and_nothing_else() {
+        let secret = seal(&about(), b"hush", &[node(1)]).unwrap();
+        let handed = seal_on(&about(), &secret, &key(1), &[node(2)]).unwrap();
+        assert_eq!(handed.sealed, secret.sealed);
+        assert_eq!(**open(&about(), &handed, &key(2)).unwrap(), *b"hush");
+        assert_eq!(seal_on(&about(), &secret, &key(2), &[node(3)]), Err(SecretError::NotForUs));
+        // Another value under a key of one's own does not open what the secret holds.
+        let other = seal(&about(), b"lies", &[node(2)]).unwrap();
+        let mixed = Secret { sealed: secret.sealed.clone(), keys: other.keys };
+        assert_eq!(open(&about(), &mixed, &key(2)), Err(SecretError::Damaged));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use net_common::raw::Raw;
 use net_common::*;
 use tokio::io::AsyncReadExt as _;
 use wattle_contracts::call::{CallProof, ErrorKind, Relay};
@@ -94,11 +95,13 @@ async fn a_call_that_goes_round_or_too_far_is_not_passed_on() {
         header.relay = Some(Box::new(relay));
         one.call(to, header, Bytes::new(), None).await.unwrap_err().kind
     };
-    let elsewhere = wattle_contracts::id::NodeId::from_bytes([9; 32]);
+    let elsewhere = NodeId::from_bytes([9; 32]);
+    let now = WallClock::default().now().0;
+    let member = Raw::admitted(8, &two, paper(&world.authority, Raw::id(8), now, None)).await;
     let relay = |path: &[_]| Relay { to: elsewhere, call: 1, path: path.to_vec(), proof: None };
     assert_eq!(ask(relay(&[])).await, ErrorKind::Unreachable);
     assert_eq!(ask(relay(&[me])).await, ErrorKind::NotAllowed);
-    assert_eq!(ask(relay(&[elsewhere, to])).await, ErrorKind::NotAllowed);
+    assert_eq!(ask(relay(&[member.node, to])).await, ErrorKind::NotAllowed);
     // Back to where it came from.
     let back = Relay { to: me, call: 1, path: Vec::new(), proof: None };
     assert_eq!(ask(back).await, ErrorKind::NotAllowed);
@@ -127,12 +130,19 @@ async fn nobody_calls_in_the_name_of_another() {
         header.relay = Some(Box::new(relay));
         liar.call(to, header, payload.into(), None).await
     };
-    for (relay, payload) in [
+    let forged = [
         (plain(1), "a"),
         (sign(&liar_key, 1, b"a"), "a"),
         (sign(&victim_key, 1, b"a"), "b"),
         (Relay { call: 2, ..sign(&victim_key, 1, b"a") }, "a"),
-    ] {
+    ];
+    // Nobody ever let that one in, so that it has no name to call in, whatever it signs.
+    let error = bring(sign(&victim_key, 1, b"a"), "a").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotAllowed, "{error}");
+    assert!(error.message.contains("no member of this mesh"), "{error}");
+    let now = WallClock::default().now().0;
+    let _in = Raw::admitted(9, &two, paper(&world.authority, victim, now, None)).await;
+    for (relay, payload) in forged {
         let error = bring(relay, payload).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotAllowed, "{error}");
         assert!(error.message.contains("rule: speaker"), "{error}");

@@ -269,6 +269,23 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Opens a file of at most `limit` bytes for reading that is what it is called: no link that leads
+/// elsewhere, and no pipe that is waited for. With its size, in bytes.
+pub(crate) fn open_plain(path: &Path, limit: u64) -> std::io::Result<(u64, File)> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let flags = i32::try_from(flags).map_err(std::io::Error::other)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    let wrong = |why: String| Err(std::io::Error::other(why));
+    match metadata.is_file() {
+        false => wrong("it is no file".into()),
+        true if metadata.len() > limit => wrong(format!("it has more than {limit} bytes")),
+        true => Ok((metadata.len(), file)),
+    }
+}
+
 /// Replaces a file so that a crash leaves the old content or the new, never a part.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let folder = folder_of(path);

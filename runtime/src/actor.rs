@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) outside: Arc<dyn Outside>,
     in_flight: AtomicUsize,
+    /// Linear memory of all instances, in bytes.
+    memory: AtomicUsize,
     lines: Lines,
 }
 
@@ -360,7 +362,15 @@ impl Shared {
     ) -> Self {
         let lines =
             Lines { since: Instant::now(), second: AtomicU64::new(0), count: AtomicU32::new(0) };
-        Self { id, config, limits, outside, in_flight: AtomicUsize::new(0), lines }
+        Self {
+            id,
+            config,
+            limits,
+            outside,
+            in_flight: AtomicUsize::new(0),
+            memory: AtomicUsize::new(0),
+            lines,
+        }
     }
 
     /// Hands a line of the component's to the log, unless there were too many in this second: the
@@ -384,6 +394,18 @@ impl Shared {
                 format!("more than {most} lines in a second, its limit: the rest is left out");
             self.outside.log(&self.id, LogLevel::Warn, "wattle", &told);
         }
+    }
+
+    /// Counts linear memory that an instance takes, in bytes, unless all of them would have too much.
+    pub(crate) fn take_memory(&self, bytes: usize) -> bool {
+        let most = self.limits.memory_together;
+        let with = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        self.memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
+    }
+
+    /// An instance that has taken so many bytes is gone.
+    pub(crate) fn give_memory_back(&self, bytes: usize) {
+        self.memory.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Counts a call that begins, unless too many run already.

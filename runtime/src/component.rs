@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wattle_contracts::id::{ContractId, Digest};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
 use crate::value;
 
 /// The largest component that is compiled, in bytes. Python's are near 18 MB.
@@ -131,6 +131,18 @@ impl Component {
     /// The functions that it exports outside any interface.
     pub fn functions(&self) -> &[Function] {
         &self.inner.functions
+    }
+
+    /// How many instances of it share `instances` places of a pool, each of which is good for one memory and
+    /// two tables: a component may be made of several modules, and take several.
+    pub fn instances_within(&self, instances: u32) -> usize {
+        let required = self.inner.component.resources_required();
+        let (memories, tables) = required
+            .map_or((MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT), |required| {
+                (required.num_memories, required.num_tables)
+            });
+        let places = memories.max(tables.div_ceil(2)).max(1);
+        (instances / places).max(1) as usize
     }
 
     /// The engine that compiled it.

@@ -348,7 +348,8 @@ fn pooled(config: &EngineConfig) -> wasmtime::Result<wasmtime::Engine> {
     let instances = config.instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
+        // Only counted: nothing is reserved for them, and so they are nobody's to use up.
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
         .total_memories(instances)
         .total_tables(instances.saturating_mul(2))
         .total_stacks(instances)

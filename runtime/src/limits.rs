@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Linear memory of one instance, in bytes, all its memories together.
     pub memory: usize,
+    /// Linear memory of all instances of the component together, in bytes.
+    pub memory_together: usize,
     /// Elements in all tables of one instance together.
     pub table_elements: usize,
     /// The longest that one call may take, whatever deadline it came with.
@@ -35,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 64 << 20,
+            memory_together: usize::MAX,
             table_elements: 100_000,
             time: Duration::from_secs(30),
             concurrency: 256,

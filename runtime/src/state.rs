@@ -20,7 +20,10 @@ use crate::outside::{CallContext, LogLevel, Surroundings};
 
 /// Resources of the host (streams, headers, buckets …) that one instance may hold at a time: they
 /// live in the memory of the host, which no limit of the component counts.
-const MAX_RESOURCES: usize = 10_000;
+const MAX_RESOURCES: usize = 1_000;
+
+/// The most that the headers of one message have together, in bytes: they are such resources.
+const MAX_FIELDS: usize = 64 << 10;
 
 /// The call, and what it may still do.
 pub(crate) struct Call {
@@ -83,6 +86,8 @@ pub(crate) struct State {
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     memory_left: usize,
+    /// Of what all instances of the component may have together, in bytes.
+    memory_taken: usize,
     elements_left: usize,
     /// Whether the component was refused memory: it may explain why it gave up.
     memory_refused: bool,
@@ -93,13 +98,16 @@ impl State {
         let limits = &call.actor.limits;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS);
         Self {
             memory_left: limits.memory,
             elements_left: limits.table_elements,
             memory_refused: false,
             table,
             wasi: None,
-            http: WasiHttpCtx::new(),
+            http,
+            memory_taken: 0,
             call,
         }
     }
@@ -154,6 +162,12 @@ impl State {
     pub(crate) fn outbound(&mut self) -> Result<CallContext, CallError> {
         self.call.host_calls += 1;
         self.call.outbound()
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.call.actor.give_memory_back(self.memory_taken);
     }
 }
 
@@ -231,9 +245,14 @@ impl ResourceLimiter for State {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let left = self.memory_left.checked_sub(desired.saturating_sub(current));
+        let more = desired.saturating_sub(current);
+        let left = self.memory_left.checked_sub(more);
+        let left = left.filter(|_| self.call.actor.take_memory(more));
         match left {
-            Some(left) => self.memory_left = left,
+            Some(left) => {
+                self.memory_left = left;
+                self.memory_taken += more;
+            }
             None => self.memory_refused = true,
         }
         Ok(left.is_some())

@@ -37,7 +37,11 @@ pub(crate) fn failure(state: &State, function: &str, error: &wasmtime::Error) ->
     }
     if state.memory_refused() {
         let limit = state.actor().limits.memory >> 20;
-        let _ = write!(message, "; it had been refused memory over its limit of {limit} MiB");
+        let _ = write!(
+            message,
+            "; it had been refused memory over its limit of {limit} MiB, or what all of its instances may \
+             have together"
+        );
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         frames(backtrace, &mut message);

@@ -155,6 +155,11 @@ impl Roster {
         Ok(stands(&rights, node, &paper, now, 0)?.check_time(now)?)
     }
 
+    /// Those who have shown a paper here that let them in, and are there, or were a moment ago.
+    pub(super) fn shown_here(&self) -> Vec<NodeId> {
+        self.shown().keys().copied().collect()
+    }
+
     /// How `node` came, where that is to be written down.
     pub(super) fn unwritten(&self, node: NodeId) -> Option<Admitted> {
         let (paper, _) = self.shown().get(&node).cloned()?;

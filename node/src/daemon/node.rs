@@ -33,6 +33,10 @@ use crate::state::{ArtifactStore, Database, KeyValueTables, MessageTables, Recor
 /// How many component instances may live at once on a node.
 pub(super) const INSTANCES: u32 = 1000;
 
+/// How many of them are for one component, whatever it declares: about a quarter, so that no component leaves
+/// the others none.
+pub(super) const INSTANCES_OF_ONE: u32 = 256;
+
 /// A running node. Everything in it may be used from any task.
 pub(crate) struct Node {
     id: NodeId,
@@ -307,6 +311,16 @@ fn compiler(time: Duration) -> Result<CompilerProcess> {
 fn cache_secret(key: &SigningKey) -> [u8; 32] {
     let text = b"wattle code cache v1\0".as_slice();
     *Digest::of(&[text, key.seed()].concat()).as_bytes()
+}
+
+/// How much linear memory the instances of one component may have together, in bytes: a quarter of the
+/// machine's RAM, and never less than a few of them need.
+pub(super) fn memory_of_one() -> usize {
+    const LEAST: usize = 512 << 20;
+    let info = rustix::system::sysinfo();
+    let unit = u64::from(info.mem_unit.max(1));
+    let quarter = (info.totalram as u64).saturating_mul(unit) / 4;
+    usize::try_from(quarter).unwrap_or(usize::MAX).max(LEAST)
 }
 
 /// How much memory this process has in RAM, in bytes (proc(5)); 0 where the system does not say.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use wattle_contracts::id::{ComponentId, Digest};
+use wattle_contracts::id::{ComponentId, Digest, PublisherKey};
 use wattle_contracts::record::ComponentSpec;
 use wattle_runtime::{Actor, Component};
 
@@ -52,10 +52,18 @@ impl Running {
         actors.get(id).is_some_and(|entry| entry.spec == *spec)
     }
 
-    /// What `id` runs, if it was made from the artifact `digest`.
-    pub(crate) fn component(&self, id: &ComponentId, digest: Digest) -> Option<Component> {
+    /// What `id` runs, if it was made from this artifact, of which was verified that this publisher has
+    /// signed it.
+    pub(crate) fn component(
+        &self,
+        id: &ComponentId,
+        digest: Digest,
+        publisher: PublisherKey,
+    ) -> Option<Component> {
         let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = actors.get(id).filter(|entry| entry.spec.digest == digest)?;
+        let is_that =
+            |entry: &&Entry| (entry.spec.digest, entry.spec.publisher) == (digest, publisher);
+        let entry = actors.get(id).filter(is_that)?;
         Some(entry.actor.component().clone())
     }
 

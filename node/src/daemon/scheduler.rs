@@ -2,11 +2,13 @@
 //! and nothing else does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::audit::Happening;
@@ -15,7 +17,7 @@ use wattle_contracts::record::{ComponentSpec, RecordKey, SignedComponent};
 use wattle_mesh::net::{Failure, Load, Mesh, NodeView, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
-use super::node::{INSTANCES, Node, resident_memory};
+use super::node::{INSTANCES, INSTANCES_OF_ONE, Node, memory_of_one, resident_memory};
 use super::outside::NodeOutside;
 use super::publishers::contracts;
 use super::running::Status;
@@ -37,6 +39,14 @@ const SAME_LOAD: Duration = Duration::from_secs(60);
 /// telling is a signature that every node of the cell checks.
 const MORE_MEMORY: u64 = 8 * 1024 * 1024;
 
+/// How long a node that holds an artifact may take to begin, and how slowly it may go on, in bytes a
+/// second: else another one is asked.
+const FIRST_BYTES: Duration = Duration::from_secs(20);
+const LEAST_RATE: u64 = 16 * 1024;
+
+/// How many components are fetched, compiled and started at once. What stops waits for none of them.
+const STARTS: usize = 4;
+
 /// How often artifacts that no app needs are looked for, and how long each is kept all the same.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -46,12 +56,13 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
     let mut load = tokio::time::interval(LOAD);
     load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut prune = tokio::time::interval(PRUNE);
-    let mut share = Share::default();
+    let mut share = Share::new();
     let mut said = None;
     loop {
-        share.settle(&node, &mesh).await;
+        share.settle(&node, &mesh);
+        let retry_at = share.retry_at();
         let retry = async {
-            match share.retry_at() {
+            match retry_at {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -63,6 +74,10 @@ pub(crate) async fn run(node: Arc<Node>, mesh: Mesh, stop: CancellationToken) {
                 changed = view.changed() => if changed.is_err() { return } else { break },
                 () = node.woken() => break,
                 () = &mut retry => break,
+                Some(started) = share.starts.join_next() => {
+                    share.started(&node, started);
+                    break;
+                }
                 _ = load.tick() => say_load(&node, &mesh, &mut said),
                 _ = prune.tick() => prune_artifacts(&node),
             }
@@ -86,8 +101,13 @@ pub(crate) async fn follow_records(node: Arc<Node>, mesh: Mesh, stop: Cancellati
 }
 
 /// What the scheduler remembers between two looks.
-#[derive(Default)]
 struct Share {
+    /// What is being started, as it is declared, by tasks of their own.
+    starts: JoinSet<Start>,
+    starting: BTreeMap<ComponentId, (ComponentSpec, AbortHandle)>,
+    places: Arc<Semaphore>,
+    /// From whom nothing came when it was asked for an artifact, and how often: asked last.
+    failing: Arc<Mutex<BTreeMap<NodeId, u32>>>,
     /// What could not be started, as it was declared then, and when it is tried again. The mesh
     /// may change every second; a component that fails is not to be fetched as often.
     failed: BTreeMap<ComponentId, (ComponentSpec, Instant)>,
@@ -97,14 +117,33 @@ struct Share {
     say_again: Option<Instant>,
 }
 
+/// What came of starting a component.
+struct Start {
+    id: ComponentId,
+    spec: ComponentSpec,
+    outcome: Result<(), String>,
+}
+
 impl Share {
+    fn new() -> Self {
+        Self {
+            starts: JoinSet::new(),
+            starting: BTreeMap::new(),
+            places: Arc::new(Semaphore::new(STARTS)),
+            failing: Arc::default(),
+            failed: BTreeMap::new(),
+            said: None,
+            say_again: None,
+        }
+    }
+
     /// When there is something to be tried again.
     fn retry_at(&self) -> Option<Instant> {
         self.failed.values().map(|(_, at)| *at).chain(self.say_again).min()
     }
 
-    /// Brings this node to its share.
-    async fn settle(&mut self, node: &Arc<Node>, mesh: &Mesh) {
+    /// Brings this node to its share, as far as that needs no waiting: what is to run is being started.
+    fn settle(&mut self, node: &Arc<Node>, mesh: &Mesh) {
         let table = node.table();
         let share: BTreeSet<ComponentId> = node.share(&table).into_iter().collect();
         for gone in node.running().retain(|id| share.contains(id)) {
@@ -113,23 +152,24 @@ impl Share {
         }
         node.paces().retain(|id| table.target(id).is_ok());
         self.failed.retain(|id, _| share.contains(id));
+        self.starting.retain(|id, (_, task)| {
+            let stays = share.contains(id);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
         for id in share {
             let app = table.app(&id.app);
             if let Some(spec) = app.and_then(|app| app.components.get(&id.name)) {
-                self.ensure(node, mesh, id, spec).await;
+                self.ensure(node, mesh, id, spec);
             }
         }
         self.say(mesh, runs(node, &table));
     }
 
     /// Starts a component, unless it runs already or failed a moment ago.
-    async fn ensure(
-        &mut self,
-        node: &Arc<Node>,
-        mesh: &Mesh,
-        id: ComponentId,
-        spec: &ComponentSpec,
-    ) {
+    fn ensure(&mut self, node: &Arc<Node>, mesh: &Mesh, id: ComponentId, spec: &ComponentSpec) {
         if let Err(why) = node.may_run_as(&node.table(), &id, spec) {
             // Nothing to be tried again before a record changes.
             self.failed.remove(&id);
@@ -148,7 +188,41 @@ impl Share {
         if self.failed.get(&id).is_some_and(waits) {
             return;
         }
-        match start(node, mesh, &id, spec).await {
+        match self.starting.get(&id) {
+            Some((starting, _)) if starting == spec => return,
+            Some((_, task)) => task.abort(),
+            None => {}
+        }
+        node.running().set_status(id.clone(), Status::Starting);
+        let (node, mesh, spec) = (Arc::clone(node), mesh.clone(), spec.clone());
+        let (places, failing) = (Arc::clone(&self.places), Arc::clone(&self.failing));
+        let (starts, declared) = (id.clone(), spec.clone());
+        let task = self.starts.spawn(async move {
+            let _place = places.acquire_owned().await;
+            let outcome = start(&node, &mesh, &failing, &starts, &spec).await;
+            Start { id: starts, spec, outcome }
+        });
+        self.starting.insert(id, (declared, task));
+    }
+
+    /// Takes note of what came of starting a component.
+    fn started(&mut self, node: &Arc<Node>, started: Result<Start, JoinError>) {
+        let Start { id, spec, outcome } = match started {
+            Ok(started) => started,
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => {
+                // Which it was can't be told: all are looked at again, and begun anew if they are not at work.
+                tracing::error!(%error, "starting a component failed (a fault)");
+                self.starting.retain(|_, (_, task)| !task.is_finished());
+                return;
+            }
+        };
+        // Of one that was begun anew since, the older comes to nothing.
+        if self.starting.get(&id).is_none_or(|(starting, _)| *starting != spec) {
+            return;
+        }
+        self.starting.remove(&id);
+        match outcome {
             Ok(()) => {
                 self.failed.remove(&id);
                 tracing::info!(component = %id, digest = %spec.digest, "started");
@@ -165,10 +239,10 @@ impl Share {
                 node.running().set_status(id.clone(), Status::Failed(why));
                 // Soon at first, since what is missing may be on its way; then less often.
                 let again = match self.failed.get(&id) {
-                    Some((failed, _)) if failed == spec => RETRY,
+                    Some((failed, _)) if *failed == spec => RETRY,
                     _ => FIRST_RETRY,
                 };
-                self.failed.insert(id, (spec.clone(), Instant::now() + again));
+                self.failed.insert(id, (spec, Instant::now() + again));
             }
         }
     }
@@ -264,16 +338,18 @@ fn is_like(said: &Load, now: &Load) -> bool {
 async fn start(
     node: &Arc<Node>,
     mesh: &Mesh,
+    failing: &Mutex<BTreeMap<NodeId, u32>>,
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<(), String> {
-    node.running().set_status(id.clone(), Status::Starting);
-    let component = match node.running().component(id, spec.digest) {
+    let component = match node.running().component(id, spec.digest, spec.publisher) {
         // Only what is around it has changed: its configuration, for instance.
         Some(component) => component,
-        None => obtain(node, mesh, id, spec).await?,
+        None => obtain(node, mesh, failing, id, spec).await?,
     };
-    let config = ActorConfig { id: id.clone(), config: spec.config.clone(), limits: limits(spec) };
+    let mut limits = limits(spec);
+    limits.concurrency = limits.concurrency.min(component.instances_within(INSTANCES_OF_ONE));
+    let config = ActorConfig { id: id.clone(), config: spec.config.clone(), limits };
     let outside = Arc::new(NodeOutside { node: Arc::downgrade(node) });
     let actor = Actor::new(&component, config, outside).map_err(|error| error.to_string())?;
     node.running().insert(id.clone(), spec.clone(), actor);
@@ -284,6 +360,7 @@ async fn start(
 async fn obtain(
     node: &Arc<Node>,
     mesh: &Mesh,
+    failing: &Mutex<BTreeMap<NodeId, u32>>,
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<Component, String> {
@@ -291,7 +368,7 @@ async fn obtain(
     if let Some(found) = load(node, id, digest, &[publisher]).await? {
         return Ok(found.component);
     }
-    fetch(node, mesh, id, spec).await?;
+    fetch(node, mesh, failing, id, spec).await?;
     let found = load(node, id, digest, &[publisher])
         .await?
         .ok_or("its file vanished from this node's disk")?;
@@ -347,6 +424,7 @@ pub(super) async fn load(
 async fn fetch(
     node: &Arc<Node>,
     mesh: &Mesh,
+    failing: &Mutex<BTreeMap<NodeId, u32>>,
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<(), String> {
@@ -361,20 +439,35 @@ async fn fetch(
         let runs = other.told && other.runs.components.contains_key(id);
         Some(other.id) == writer || runs || other.runs.artifacts.contains(&digest)
     };
+    let failures = |node: NodeId| {
+        let failing = failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.get(&node).copied().unwrap_or(0)
+    };
     let mut holders: Vec<_> = view
         .nodes
         .values()
         .filter(|other| !other.is_self && other.is_reachable())
         .filter(holds)
-        .map(|other| (!other.connected, other.via.is_some(), other.id))
+        .map(|other| (failures(other.id), !other.connected, other.via.is_some(), other.id))
         .collect();
-    // From another cell, or through another node, only if nobody else has it.
+    // From another cell, or through another node, only if nobody else has it; and from who failed before
+    // only if everybody did.
     holders.sort_unstable();
     let mut why = format!("no node that can be reached holds {digest}");
     for (.., holder) in holders {
         match fetch_from(node, mesh, holder, spec).await {
-            Ok(()) => return Ok(()),
-            Err(error) => why = error,
+            Ok(()) => {
+                failing.lock().unwrap_or_else(PoisonError::into_inner).remove(&holder);
+                return Ok(());
+            }
+            Err(error) => {
+                let mut failing = failing.lock().unwrap_or_else(PoisonError::into_inner);
+                // Of nodes that are gone nothing needs to be known.
+                failing.retain(|node, _| view.node(*node).is_some());
+                let count = failing.entry(holder).or_default();
+                *count = count.saturating_add(1);
+                why = error;
+            }
         }
     }
     Err(why)
@@ -387,21 +480,37 @@ async fn fetch_from(
     spec: &ComponentSpec,
 ) -> Result<(), String> {
     let (digest, publisher) = (spec.digest, spec.publisher);
-    let mut source = mesh
-        .fetch_artifact(holder, digest, MAX_ARTIFACT as u64)
+    let source = timeout(FIRST_BYTES, mesh.fetch_artifact(holder, digest, MAX_ARTIFACT as u64));
+    let late = |_| format!("fetching {digest} from {holder} failed: no answer in {FIRST_BYTES:?}");
+    let source = source.await.map_err(late)?.map_err(|error| error.to_string())?;
+    let bytes = read_in_time(source)
         .await
-        .map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    source
-        .read_to_end(&mut bytes)
-        .await
-        .map_err(|error| format!("fetching {digest} from {holder} failed: {error}"))?;
+        .map_err(|why| format!("fetching {digest} from {holder} failed: {why}"))?;
     let node = Arc::clone(node);
     let keep = move || node.artifacts().put(digest, &bytes, &[publisher]).map(drop);
     tokio::task::spawn_blocking(keep)
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())
+}
+
+/// Reads to the end, as long as it goes on at [`LEAST_RATE`].
+async fn read_in_time(mut source: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {
+    let begun = Instant::now();
+    let mut bytes = Vec::new();
+    loop {
+        let allowed = FIRST_BYTES + Duration::from_secs(bytes.len() as u64 / LEAST_RATE);
+        let read = timeout_at(begun + allowed, source.read_buf(&mut bytes)).await;
+        match read {
+            Ok(Ok(0)) => return Ok(bytes),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => {
+                let (count, elapsed) = (bytes.len(), begun.elapsed());
+                return Err(format!("only {count} bytes came in {elapsed:.0?}"));
+            }
+        }
+    }
 }
 
 /// The limits of a component: what it declares, else the runtime's defaults.
@@ -413,6 +522,7 @@ pub(super) fn limits(spec: &ComponentSpec) -> Limits {
             .memory_bytes
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(defaults.memory),
+        memory_together: memory_of_one(),
         time: declared.time.unwrap_or(defaults.time),
         concurrency: declared.concurrency.map_or(defaults.concurrency, |count| count as usize),
         reuse: declared.reuse.unwrap_or(defaults.reuse),

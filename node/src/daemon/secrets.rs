@@ -93,6 +93,23 @@ impl Secrets {
         }
         opened
     }
+
+    /// The same secret, for `node`.
+    fn seal_on(
+        &self,
+        about: &ConfigKey,
+        secret: &Secret,
+        node: NodeId,
+    ) -> Result<Secret, SecretError> {
+        let mut sealed = Err(SecretError::NotForUs);
+        for key in &self.keys {
+            sealed = secret::seal_on(about, secret, key, &[node]);
+            if !matches!(sealed, Err(SecretError::NotForUs)) {
+                break;
+            }
+        }
+        sealed
+    }
 }
 
 /// A sealed secret among the records, and its version.
@@ -132,9 +149,13 @@ impl Node {
         secret: &Secret,
         version: Version,
     ) -> Result<Zeroizing<Vec<u8>>, String> {
-        let open = |secret| self.secrets().open(about, &secret).map_err(|error| error.to_string());
+        // Only the key to what the record holds is taken from another node, never a value.
+        let open = |handed: &Secret| match handed.sealed == secret.sealed {
+            true => self.secrets().open(about, handed).map_err(|error| error.to_string()),
+            false => Err(SecretError::Damaged.to_string()),
+        };
         if let Some(handed) = self.secrets().handed(about, version) {
-            return open(handed);
+            return open(&handed);
         }
         let mesh = self.mesh_started().map_err(|error| error.message)?;
         let view = mesh.view();
@@ -146,9 +167,9 @@ impl Node {
         for holder in holders.into_iter().take(ASKED) {
             let asked = timeout(PATIENCE, self.ask_for(holder, about, version)).await;
             let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
-            match asked {
-                Ok(handed) => {
-                    let opened = open(handed.clone())?;
+            let opened = asked.and_then(|handed| Ok((open(&handed)?, handed)));
+            match opened {
+                Ok((opened, handed)) => {
                     self.secrets().keep(about.clone(), version, handed);
                     return Ok(opened);
                 }
@@ -156,6 +177,7 @@ impl Node {
                     why = format!(
                         "it is not sealed to this node, and {holder} did not hand it over: {error}"
                     );
+                    tracing::warn!(%about, %holder, %error, "a secret was not handed over");
                 }
             }
         }
@@ -206,9 +228,7 @@ impl Node {
             );
             return Err(refused(message));
         }
-        let value = self.secrets().open(&about, secret);
-        let value = value.map_err(|error| refused(format!("`{about}`: {error}")))?;
-        let sealed = secret::seal(&about, &value, &[from]);
+        let sealed = self.secrets().seal_on(&about, secret, from);
         let sealed = sealed.map_err(|error| refused(format!("`{about}`: {error}")))?;
         let (component, name) = (about.component.clone(), about.name.to_string());
         self.audit().note(Happening::SecretHandedOver { component, name, to: from });

@@ -1,12 +1,12 @@
 //! Signed components on disk, one file each, named by their digest.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use wattle_contracts::artifact::{self, ArtifactError};
+use wattle_contracts::artifact::{self, ArtifactError, MAX_ARTIFACT};
 use wattle_contracts::id::{Digest, PublisherKey};
 
 use crate::home;
@@ -65,7 +65,12 @@ impl ArtifactStore {
         trusted: &[PublisherKey],
     ) -> Result<Option<Verified>, StoreArtifactError> {
         let path = self.path(wanted);
-        let bytes = match fs::read(&path) {
+        let read = home::open_plain(&path, MAX_ARTIFACT as u64).and_then(|(size, mut file)| {
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+            file.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => {
@@ -88,13 +93,11 @@ impl ArtifactStore {
 
     /// The file, to send it to a neighbour (who verifies it).
     pub(crate) fn file(&self, digest: Digest) -> Option<(u64, File)> {
-        let file = File::open(self.path(digest)).ok()?;
-        let size = file.metadata().ok()?.len();
-        Some((size, file))
+        home::open_plain(&self.path(digest), MAX_ARTIFACT as u64).ok()
     }
 
     pub(crate) fn holds(&self, digest: Digest) -> bool {
-        self.path(digest).exists()
+        fs::symlink_metadata(self.path(digest)).is_ok_and(|file| file.is_file())
     }
 
     /// Every digest held.
@@ -183,5 +186,29 @@ mod tests {
         store.put(digest, &signed, &trusted).unwrap();
         store.prune(|_| false, Duration::ZERO);
         assert!(store.list().is_empty());
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_in_an_artifacts_place_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().join("a")).unwrap();
+        let key = SigningKey::from_seed([1; 32]).unwrap();
+        let trusted = vec![PublisherKey::from_bytes(key.public())];
+        let signed = artifact::sign(&COMPONENT, &key).unwrap();
+        let digest = Digest::of(&signed);
+        // Even to what would be right: nobody is sent what lies elsewhere.
+        let elsewhere = folder.path().join("node.key");
+        fs::write(&elsewhere, &signed).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, store.path(digest)).unwrap();
+        assert!(store.file(digest).is_none() && !store.holds(digest));
+        assert!(matches!(store.load(digest, &trusted), Err(StoreArtifactError::Disk(_))));
+        // It gives way to what is fetched, and what it led to stays.
+        store.put(digest, &signed, &trusted).unwrap();
+        assert!(store.holds(digest) && elsewhere.is_file());
+
+        fs::remove_file(store.path(digest)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, store.path(digest), 0o600.into()).unwrap();
+        assert!(store.file(digest).is_none() && !store.holds(digest));
+        assert!(matches!(store.load(digest, &trusted), Err(StoreArtifactError::Disk(_))));
     }
 }

@@ -17,8 +17,10 @@ const MAX_KEY: usize = 4 * 1024;
 const MAX_BUCKET: usize = 256;
 /// The largest value, in bytes.
 const MAX_VALUE: usize = 16 * 1024 * 1024;
-/// How many keys one page of a listing holds.
+/// How many keys one page of a listing holds, and one request names.
 const PAGE: usize = 1000;
+/// The largest answer with several values, in bytes: as large as one value may be.
+const MAX_VALUES: usize = MAX_VALUE;
 
 /// Everything stored under `wasi:keyvalue` on this node.
 #[derive(Clone)]
@@ -55,13 +57,15 @@ impl KeyValueTables {
                 self.get(&store, &bucket, &key).map(|value| KeyValueReply::Exists(value.is_some()))
             }
             Op::GetMany(keys) => {
-                let mut values = Vec::with_capacity(keys.len());
-                for key in keys {
-                    values.push(self.get(&store, &bucket, &key)?.map(|value| (key, value)));
-                }
-                Ok(KeyValueReply::Values(values))
+                let tables = self.clone();
+                let read = move || tables.get_many(&store, &bucket, keys);
+                tokio::task::spawn_blocking(read).await?
             }
-            Op::ListKeys(cursor) => self.list(&store, &bucket, cursor),
+            Op::ListKeys(cursor) => {
+                let tables = self.clone();
+                let read = move || tables.list(&store, &bucket, cursor);
+                tokio::task::spawn_blocking(read).await?
+            }
             Op::Set(key, value) => self.set(store, bucket, vec![(key, value)]).await,
             Op::SetMany(pairs) => self.set(store, bucket, pairs).await,
             Op::Delete(key) => self.delete(store, bucket, vec![key]).await,
@@ -85,6 +89,19 @@ impl KeyValueTables {
         Ok(table.get((store, bucket, key))?.map(|value| value.value().to_vec()))
     }
 
+    fn get_many(&self, store: &str, bucket: &str, keys: Vec<String>) -> Result<KeyValueReply> {
+        let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        for key in keys {
+            let value = self.get(store, bucket, &key)?;
+            bytes += value.as_ref().map_or(0, Vec::len);
+            if bytes > MAX_VALUES {
+                bail!("the values of these keys have more than {MAX_VALUES} bytes: ask for fewer");
+            }
+            values.push(value.map(|value| (key, value)));
+        }
+        Ok(KeyValueReply::Values(values))
+    }
+
     /// The cursor is the number of keys already given: exact while the bucket does not change,
     /// which is all that the contract promises.
     fn list(&self, store: &str, bucket: &str, cursor: Option<u64>) -> Result<KeyValueReply> {
@@ -95,11 +112,15 @@ impl KeyValueTables {
         };
         let skip = usize::try_from(cursor.unwrap_or(0)).unwrap_or(usize::MAX);
         let mut keys = Vec::new();
-        for entry in table.range((store, bucket, "")..)?.skip(skip) {
+        for (at, entry) in table.range((store, bucket, "")..)?.enumerate() {
             let (found, _) = entry?;
             let (its_store, its_bucket, key) = found.value();
+            // Whatever the cursor says, nothing behind the bucket is looked at.
             if (its_store, its_bucket) != (store, bucket) {
                 break;
+            }
+            if at < skip {
+                continue;
             }
             if keys.len() == PAGE {
                 let next = skip.saturating_add(PAGE) as u64;
@@ -185,6 +206,9 @@ fn check_sizes(request: &KeyValueRequest) -> Result<()> {
     if request.bucket.len() > MAX_BUCKET {
         bail!("the bucket's name has more than {MAX_BUCKET} bytes");
     }
+    if keys.len() > PAGE {
+        bail!("{} keys at once, where at most {PAGE} are allowed", keys.len());
+    }
     if keys.iter().any(|key| key.len() > MAX_KEY) {
         bail!("a key has more than {MAX_KEY} bytes");
     }
@@ -240,6 +264,38 @@ mod tests {
         assert_eq!(store.ask("b", Op::Exists("k".into())).await, KeyValueReply::Exists(false));
         store.ask("a", Op::Delete("k".into())).await;
         assert_eq!(store.ask("a", Op::Exists("k".into())).await, KeyValueReply::Exists(false));
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_no_larger_than_a_value_may_be() {
+        use KeyValueOperation as Op;
+        let store = Store::new();
+        let failed = |reply: KeyValueReply, with: &str| match reply {
+            KeyValueReply::Failed(why) => assert!(why.contains(with), "{why}"),
+            other => panic!("{other:?}"),
+        };
+        store.ask("a", Op::Set("half".into(), vec![7; MAX_VALUES / 2])).await;
+        store.ask("a", Op::Set("rest".into(), b"x".to_vec())).await;
+        let ask = |keys: &[&str]| Op::GetMany(keys.iter().map(ToString::to_string).collect());
+        let reply = store.ask("a", ask(&["half", "none", "half"])).await;
+        assert!(matches!(reply, KeyValueReply::Values(values) if values.len() == 3));
+        failed(store.ask("a", ask(&["half", "half", "rest"])).await, "ask for fewer");
+        let many: Vec<String> = (0..=PAGE).map(|number| number.to_string()).collect();
+        failed(store.ask("a", Op::GetMany(many.clone())).await, "1001 keys");
+        failed(store.ask("a", Op::DeleteMany(many)).await, "1001 keys");
+    }
+
+    #[tokio::test]
+    async fn no_cursor_leads_into_another_bucket() {
+        use KeyValueOperation as Op;
+        let store = Store::new();
+        for bucket in ["a", "b"] {
+            store.ask(bucket, Op::Set("k".into(), b"1".to_vec())).await;
+        }
+        for cursor in [1, 2, u64::MAX] {
+            let reply = store.ask("a", Op::ListKeys(Some(cursor))).await;
+            assert_eq!(reply, KeyValueReply::Keys(vec![], None));
+        }
     }
 
     #[tokio::test]

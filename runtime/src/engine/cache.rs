@@ -101,21 +101,23 @@ impl Cache {
     }
 
     fn read(&self, path: &Path, digest: &Digest) -> Result<Vec<u8>, Unusable> {
-        let mut file = match File::open(path) {
+        let mut file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Absent),
             Err(error) => return Err(Unusable::Unreadable(error)),
         };
+        let metadata = file.metadata().map_err(Unusable::Unreadable)?;
+        if !metadata.is_file() || metadata.len() > self.limit {
+            return Err(Unusable::Changed);
+        }
         let mut header = [0; MAGIC.len() + TAG];
         file.read_exact(&mut header).map_err(|_| Unusable::Changed)?;
         let mut code = Vec::new();
-        file.read_to_end(&mut code).map_err(Unusable::Unreadable)?;
+        file.take(self.limit).read_to_end(&mut code).map_err(Unusable::Unreadable)?;
         let (magic, tag) = header.split_at(MAGIC.len());
-        if magic == MAGIC && tag == self.tag(digest, &code).as_ref() {
-            Ok(code)
-        } else {
-            Err(Unusable::Changed)
-        }
+        // By their hashes: how long that takes tells whoever swaps files nothing of the right tag.
+        let is_ours = Digest::of(tag) == Digest::of(self.tag(digest, &code).as_ref());
+        if magic == MAGIC && is_ours { Ok(code) } else { Err(Unusable::Changed) }
     }
 
     fn tag(&self, digest: &Digest, code: &[u8]) -> hmac::Tag {
@@ -179,6 +181,21 @@ enum Unusable {
     Changed,
 }
 
+/// Opens a file for reading that is what it is called: no link that leads elsewhere, and no pipe that is
+/// waited for.
+fn open_plain(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
+    options.open(path)
+}
+
 fn create_private_directory(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -201,7 +218,7 @@ fn remove_unfinished(directory: &Path) {
 
 fn write_private(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut options = File::options();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;

@@ -22,7 +22,15 @@ static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
 /// What is still to be done after a response's head has arrived.
 type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// What a component writes of a body before somebody takes it lies in the memory of the host, for each body that
+/// it has open: so much, in bytes, and one such piece more.
+const BODY_CHUNK: usize = 64 << 10;
+
 impl WasiHttpHooks for Call {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         FORBIDDEN.clone()
     }
@@ -161,6 +169,34 @@ mod tests {
     async fn a_request_goes_out_and_its_response_comes_back() {
         let response = send("/ok", Limits::default()).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+    }
+
+    #[tokio::test]
+    async fn as_many_requests_are_under_way_as_may_be_and_one_that_ends_makes_room() {
+        let id = "shop/caller".parse().unwrap();
+        let limits = Limits { outstanding: 2, ..Limits::default() };
+        let shared = Shared::new(id, std::collections::BTreeMap::new(), limits, Arc::new(Upstream));
+        let context = CallContext::new(Source::Gateway, Instant::now() + Duration::from_secs(60));
+        let mut call = Call::new(Arc::new(shared), context);
+        let mut send = |path: &str| {
+            let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+            let uri = format!("http://up.example{path}");
+            let request = http::Request::get(uri).body(body).unwrap();
+            let connect_timeout = Some(Duration::from_secs(1));
+            let options = RequestOptions { connect_timeout, ..Default::default() };
+            Pin::from(call.send_request(request, Some(options), Box::new(async { Ok(()) })))
+        };
+        // One is never answered, the other's answer is kept.
+        let never = send("/never");
+        let (answered, _) = send("/ok").await.unwrap();
+        let Err(refused) = send("/ok").await else { panic!("three are under way") };
+        assert!(matches!(refused, Error::ConnectionLimitReached), "{refused}");
+        drop(answered);
+        let (answered, _) = send("/ok").await.unwrap();
+        assert!(send("/ok").await.is_err());
+        drop(never);
+        let _last = send("/ok").await.unwrap();
+        drop(answered);
     }
 
     #[tokio::test]

@@ -47,9 +47,14 @@ impl Driver {
         self.roster.forget(|node| connected.contains(&node));
         let mut came = Vec::new();
         for node in &connected {
-            match self.roster.check(*node, wall) {
-                Ok(()) => came.extend(self.roster.unwritten(*node)),
-                Err(why) => self.cut_off(*node, &why),
+            if let Err(why) = self.roster.check(*node, wall) {
+                self.cut_off(*node, &why);
+            }
+        }
+        // Also those who have left again at once.
+        for node in self.roster.shown_here() {
+            if self.roster.check(node, wall).is_ok() {
+                came.extend(self.roster.unwritten(node));
             }
         }
         // Everybody who is connected sees it: not all need write it at the same moment.
