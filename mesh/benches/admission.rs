@@ -86,8 +86,8 @@ async fn measure(what: &str, bare: &Multiaddr, listener: &Mesh, dialler: Dialler
 
 /// The dialler's side of the door, which checks the listener's paper as a node does.
 async fn show(raw: &mut Raw, paper: &Paper, listener: NodeId) {
-    let mut door = raw.open().await;
-    say(&mut door, &hello(paper.body.mesh, paper.clone())).await.unwrap();
+    let mut door = raw.knock(paper.body.mesh).await;
+    say(&mut door, &hello(paper.clone())).await.unwrap();
     assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
     let theirs: Hello = hear(&mut door).await.unwrap();
     theirs.paper.verify(paper.body.mesh, listener, WallClock::default().now()).unwrap();

@@ -5,15 +5,21 @@
 
 mod net_common;
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use libp2p::core::muxing::StreamMuxerExt as _;
+use libp2p::core::transport::{ListenerId, Transport as _, TransportEvent};
+use libp2p::identity::Keypair;
+use libp2p::quic;
 use net_common::raw::{Raw, hear, hello, say};
 use net_common::*;
-use wattle_contracts::id::NodeId;
+use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
-use wattle_contracts::wire::{Hello, Verdict};
+use wattle_contracts::wire::{self, Hello, Knock, Verdict};
 use wattle_mesh::net::{Mesh, WallClock};
 
 const DAY: u64 = 24 * 3600 * 1000;
@@ -26,8 +32,13 @@ fn now() -> u64 {
 async fn is_refused(mesh: &Mesh, number: u8, hello: &Hello, reason: &str) {
     let refused = mesh.metrics().papers_refused;
     let mut raw = Raw::connect(number, mesh).await;
-    let mut door = raw.open().await;
+    let mut door = raw.knock(mesh.mesh_id()).await;
     say(&mut door, hello).await.unwrap();
+    is_turned_away(mesh, raw, door, reason).await;
+    assert_eq!(mesh.metrics().papers_refused, refused + 1);
+}
+
+async fn is_turned_away(mesh: &Mesh, mut raw: Raw, mut door: quic::Stream, reason: &str) {
     match hear(&mut door).await.unwrap() {
         Verdict::Refused { reason: given } => assert!(given.contains(reason), "{given}"),
         Verdict::Admitted => panic!("admitted, where expected: {reason}"),
@@ -37,7 +48,6 @@ async fn is_refused(mesh: &Mesh, number: u8, hello: &Hello, reason: &str) {
     assert_eq!(rest, b"", "more than the verdict");
     door.close().await.unwrap();
     raw.until_closed().await;
-    assert_eq!(mesh.metrics().papers_refused, refused + 1);
     assert!(mesh.view().node(raw.node).is_none());
     assert_eq!(mesh.metrics().connections_opened, 0);
 }
@@ -51,22 +61,89 @@ async fn bad_papers_are_refused_and_nothing_else_is_exchanged() {
     let ours = world.mesh();
 
     let foreign = paper(&rogue, id, now(), None);
-    is_refused(&mesh, 9, &hello(foreign.body.mesh, foreign.clone()), "belongs to mesh:").await;
-    is_refused(&mesh, 9, &hello(ours, foreign.clone()), "the paper is for mesh:").await;
+    is_refused(&mesh, 9, &hello(foreign.clone()), "the paper is for mesh:").await;
 
     let mut forged: Paper = foreign;
     forged.body.mesh = ours;
-    is_refused(&mesh, 9, &hello(ours, forged), "not signed by the authority").await;
+    is_refused(&mesh, 9, &hello(forged), "not signed by the authority").await;
 
     let expired = paper(&world.authority, id, now() - 2 * DAY, Some(now() - DAY));
-    is_refused(&mesh, 9, &hello(ours, expired), "ran out").await;
+    is_refused(&mesh, 9, &hello(expired), "ran out").await;
 
     let somebodys = paper(&world.authority, Raw::id(8), now(), None);
-    is_refused(&mesh, 9, &hello(ours, somebodys), "its bearer is").await;
+    is_refused(&mesh, 9, &hello(somebodys), "its bearer is").await;
+}
 
-    let good = paper(&world.authority, id, now(), None);
-    let other_version = Hello { version: 99, ..hello(ours, good) };
-    is_refused(&mesh, 9, &other_version, "version 99").await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_know_the_mesh_is_told_nothing_of_it_and_who_knows_it_is_told_what_is_wrong() {
+    let world = World::new();
+    let mesh = start(world.config(1)).await;
+    let elsewhere = MeshId::from_bytes(Raw::key(70).public());
+    let (me, door, ours) = (Raw::id(9), mesh.node_id(), world.mesh());
+    let good = Knock::new(ours, me, door);
+    let strangers = [
+        wire::encode(&Knock::new(elsewhere, me, door)).unwrap(),
+        // Overheard of another node, and of this one at another door.
+        wire::encode(&Knock::new(ours, Raw::id(8), door)).unwrap(),
+        wire::encode(&Knock::new(ours, me, Raw::id(8))).unwrap(),
+        // Another version, and a good paper instead of a knock.
+        wire::encode(&Knock { version: 99, ..Knock::new(elsewhere, me, door) }).unwrap(),
+        wire::encode(&hello(paper(&world.authority, me, now(), None))).unwrap(),
+        vec![0xff; 100],
+    ];
+    let count = strangers.len() as u64;
+    for said in strangers {
+        let mut raw = Raw::connect(9, &mesh).await;
+        let mut stream = raw.open().await;
+        let length = (said.len() as u32).to_le_bytes();
+        stream.write_all(&[length.as_slice(), &said].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let only = Verdict::Refused { reason: "this node is of another mesh".into() };
+        assert_eq!(wire::decode::<Verdict>(&answer[4..]).unwrap(), only);
+    }
+    assert_eq!(mesh.metrics().papers_refused, count);
+
+    let mut raw = Raw::connect(9, &mesh).await;
+    let mut stream = raw.open().await;
+    say(&mut stream, &Knock { version: 99, ..good }).await.unwrap();
+    is_turned_away(&mesh, raw, stream, "version 99").await;
+}
+
+/// Somebody answers in a node's place, at its address or before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dialler_shows_nothing_to_who_has_not_shown_that_it_knows_the_mesh() {
+    let keypair = Keypair::ed25519_from_bytes([9; 32]).unwrap();
+    let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair));
+    let anywhere = "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap();
+    transport.listen_on(ListenerId::next(), anywhere).unwrap();
+    let TransportEvent::NewAddress { listen_addr, .. } =
+        poll_fn(|cx| Pin::new(&mut transport).poll(cx)).await
+    else {
+        panic!("it does not listen");
+    };
+    let world = World::new();
+    let mut config = world.config(1);
+    config.join = vec![listen_addr.to_string().parse().unwrap()];
+    let dialler = start(config).await;
+    let upgrade = loop {
+        let event = poll_fn(|cx| Pin::new(&mut transport).poll(cx)).await;
+        if let TransportEvent::Incoming { upgrade, .. } = event {
+            break upgrade;
+        }
+    };
+    let (_, mut connection) = upgrade.await.unwrap();
+    let mut stream = poll_fn(|cx| connection.poll_inbound_unpin(cx)).await.unwrap();
+    let knock: Knock = hear(&mut stream).await.unwrap();
+    assert!(knock.is_of(world.mesh(), dialler.node_id(), Raw::id(9)));
+    // It can say yes, and can't knock.
+    say(&mut stream, &Verdict::Admitted).await.unwrap();
+    let elsewhere = MeshId::from_bytes(Raw::key(70).public());
+    say(&mut stream, &Knock::new(elsewhere, Raw::id(9), dialler.node_id())).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"", "more than the knock");
+    eventually("it has refused", || dialler.metrics().papers_refused > 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,8 +51,8 @@ fn ending(world: &World, mut config: MeshConfig, left: u64) -> MeshConfig {
 
 async fn is_refused(number: u8, mesh: &Mesh, paper: Paper, why: &str) {
     let mut raw = Raw::connect(number, mesh).await;
-    let mut door = raw.open().await;
-    say(&mut door, &hello(paper.body.mesh, paper)).await.unwrap();
+    let mut door = raw.knock(paper.body.mesh).await;
+    say(&mut door, &hello(paper)).await.unwrap();
     match hear(&mut door).await.unwrap() {
         Verdict::Refused { reason } => assert!(reason.contains(why), "{reason}"),
         Verdict::Admitted => panic!("admitted, where expected: {why}"),

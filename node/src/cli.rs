@@ -136,6 +136,12 @@ pub fn main() -> ExitCode {
     if let Verb::Compile(verb) = &cli.verb {
         return verb.run();
     }
+    // Keys and secrets pass through what these do: nothing of it goes to a file in a crash. A node has its own moment
+    // for that, and the simulator none.
+    if !matches!(cli.verb, Verb::Up(_) | Verb::Inspect(_)) {
+        let _ =
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
     match run(cli.verb) {
         Ok(code) => code,
         Err(error) => {

@@ -139,8 +139,27 @@ impl Home {
         }
     }
 
+    /// Whether the paper in it is of a mesh that was made for development.
+    pub(crate) fn is_dev(&self) -> bool {
+        self.root.join(DEV).is_file()
+    }
+
+    /// Writes down that it is.
+    pub(crate) fn mark_dev(&self) -> Result<()> {
+        replace_file(&self.root.join(DEV), b"a mesh for development\n")
+    }
+
     /// Keeps `paper` for the next start.
     pub(crate) fn keep_paper(&self, paper: &Paper) -> Result<()> {
+        // Of whatever mesh it was before, it is of another one now; who makes one for development says so again.
+        if self.paper()?.is_none_or(|old| old.body.mesh != paper.body.mesh) {
+            match fs::remove_file(self.root.join(DEV)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
         replace_file(&self.root.join("node.paper"), paper.to_text()?.as_bytes())
     }
 
@@ -186,6 +205,9 @@ impl Home {
 const NODE_KEY: &str = "node.key";
 const NEXT_NODE_KEY: &str = "node.key.next";
 const FORMER: &str = "former";
+
+/// The file in a data folder that says that its mesh was made by `wattle up --dev`.
+const DEV: &str = "dev";
 
 /// The file in a data folder with the key of an operator.
 pub(crate) const OPERATOR_KEY: &str = "operator.key";

@@ -245,7 +245,11 @@ impl Redial {
             .map(|(target, entry)| (entry.next(), entry.source(), target.clone()))
             .collect();
         due.sort();
-        due.truncate(self.at_once.saturating_sub(self.dialling.len()));
+        let places = self.at_once.saturating_sub(self.dialling.len());
+        if due.len() > places {
+            due = self.in_turns(due);
+            due.truncate(places);
+        }
         let mut dials = Vec::with_capacity(due.len());
         for (_, _, target) in due {
             if let Some(entry) = self.targets.get_mut(&target) {
@@ -255,6 +259,26 @@ impl Redial {
             }
         }
         dials
+    }
+
+    /// Those that were let in before, or named at the start, and what others only say, in turns: somebody who makes
+    /// up a thousand addresses keeps nobody from those that are true.
+    fn in_turns(&self, due: Vec<(Time, Source, Target)>) -> Vec<(Time, Source, Target)> {
+        let is_known = |(_, source, target): &(Time, Source, Target)| {
+            let was_admitted = self.targets.get(target).is_some_and(Entry::was_admitted);
+            *source == Source::Flag || was_admitted
+        };
+        let (known, said): (Vec<_>, Vec<_>) = due.into_iter().partition(is_known);
+        let (mut known, mut said) = (known.into_iter(), said.into_iter());
+        let mut all = Vec::new();
+        loop {
+            let before = all.len();
+            all.extend(known.next());
+            all.extend(said.next());
+            if all.len() == before {
+                return all;
+            }
+        }
     }
 
     /// When [`Redial::due`] may next have something, if nothing is reported before.

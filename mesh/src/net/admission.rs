@@ -1,8 +1,11 @@
 //! The door: two nodes show each other their papers before anything else is exchanged.
 //!
 //! It stands inside the transport's upgrade, on the first substream of a fresh connection, so
-//! the swarm and everything above it never hear of a peer that is not admitted. The dialler
-//! shows its paper first; a listener shows its own only to a peer that has shown a good one.
+//! the swarm and everything above it never hear of a peer that is not admitted.
+//!
+//! Each first shows the other that it knows the mesh ([`Knock`]), the dialler before the listener. Who does not
+//! is told that it is of another mesh, and nothing else: no name, no version, no paper. Then the dialler shows its
+//! paper; a listener shows its own only to a peer that has shown a good one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +21,7 @@ use serde::de::DeserializeOwned;
 use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::trust::PaperError;
-use wattle_contracts::wire::{self, Hello, MAX_HELLO, Verdict, WireError};
+use wattle_contracts::wire::{self, Hello, Knock, MAX_HELLO, Verdict, WireError};
 
 use super::audit::Audit;
 use super::cells::Met;
@@ -75,8 +78,8 @@ pub(super) enum Unfit {
     Key,
     #[error("it speaks version {theirs} of the protocol, this node speaks {ours}")]
     Version { theirs: u16, ours: u16 },
-    #[error("it belongs to {theirs}, this node to {ours}")]
-    Mesh { theirs: MeshId, ours: MeshId },
+    #[error("it is not of this mesh")]
+    Mesh,
     #[error(transparent)]
     Paper(#[from] PaperError),
     #[error(transparent)]
@@ -85,6 +88,17 @@ pub(super) enum Unfit {
     Cell(CellName),
     #[error("what it said is no greeting: {0}")]
     Greeting(#[from] WireError),
+}
+
+impl Unfit {
+    /// What it is told who has not shown that it knows the mesh.
+    fn for_strangers(&self) -> String {
+        match self {
+            // Who speaks another version knows it.
+            Unfit::Version { .. } => self.to_string(),
+            _ => "this node is of another mesh".into(),
+        }
+    }
 }
 
 /// Which side of the connection this is.
@@ -130,35 +144,72 @@ impl Door {
         }
     }
 
-    /// The dialler's side: paper, verdict and paper of the listener, verdict.
+    /// The dialler's side: knock; verdict and knock of the listener; paper; verdict and paper of the
+    /// listener; verdict.
     async fn knock<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let broke = |error: io::Error| broke_off(peer, &error);
+        let refused = |why: Unfit| AdmissionError::Refused { peer, why };
+        let (me, them) = (self.roster.me(), node_of(&peer).ok_or(Unfit::Key).map_err(refused)?);
+        send(stream, &Knock::new(self.mesh, me, them)).await.map_err(broke)?;
+        self.is_let_in(peer, stream).await?;
+        // It may say so to anybody: it is shown nothing before it has shown that it knows the mesh.
+        let knock = receive(stream).await.map_err(broke)?;
+        self.knows(peer, knock).map_err(refused)?;
         send(stream, &self.hello()).await.map_err(broke)?;
-        match receive::<Verdict, _>(stream).await.map_err(broke)? {
-            Ok(Verdict::Admitted) => {}
-            Ok(Verdict::Refused { reason }) => return Err(refused_by(peer, &reason)),
-            Err(error) => return Err(AdmissionError::Refused { peer, why: error.into() }),
-        }
+        self.is_let_in(peer, stream).await?;
         let hello = receive(stream).await.map_err(broke)?;
         self.judge(peer, hello, stream).await
     }
 
-    /// The listener's side: the dialler's paper, verdict and own paper, the dialler's verdict.
+    /// The listener's side: the dialler's knock, verdict and own knock, the dialler's paper, verdict
+    /// and own paper, the dialler's verdict.
     async fn answer<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let broke = |error: io::Error| broke_off(peer, &error);
+        let knock = receive(stream).await.map_err(broke)?;
+        let them = match self.knows(peer, knock) {
+            Ok(them) => them,
+            Err(why) => {
+                farewell(stream, why.for_strangers()).await;
+                return Err(AdmissionError::Refused { peer, why });
+            }
+        };
+        send(stream, &Verdict::Admitted).await.map_err(broke)?;
+        send(stream, &Knock::new(self.mesh, self.roster.me(), them)).await.map_err(broke)?;
         let hello = receive(stream).await.map_err(broke)?;
         self.judge(peer, hello, stream).await?;
         send(stream, &self.hello()).await.map_err(broke)?;
-        match receive::<Verdict, _>(stream).await.map_err(broke)? {
+        self.is_let_in(peer, stream).await
+    }
+
+    /// Whether the peer says that this node belongs.
+    async fn is_let_in<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + Unpin,
+    {
+        match receive::<Verdict, _>(stream).await.map_err(|error| broke_off(peer, &error))? {
             Ok(Verdict::Admitted) => Ok(()),
             Ok(Verdict::Refused { reason }) => Err(refused_by(peer, &reason)),
             Err(error) => Err(AdmissionError::Refused { peer, why: error.into() }),
+        }
+    }
+
+    /// Whether the peer knows the mesh, and speaks as this node does; and its id, which the TLS handshake
+    /// has proven.
+    fn knows(&self, peer: PeerId, knock: Result<Knock, WireError>) -> Result<NodeId, Unfit> {
+        let them = node_of(&peer).ok_or(Unfit::Key)?;
+        let knock = knock?;
+        if !knock.is_of(self.mesh, them, self.roster.me()) {
+            return Err(Unfit::Mesh);
+        }
+        match knock.version == wire::VERSION {
+            true => Ok(them),
+            false => Err(Unfit::Version { theirs: knock.version, ours: wire::VERSION }),
         }
     }
 
@@ -187,12 +238,6 @@ impl Door {
     fn check(&self, peer: PeerId, hello: &Hello) -> Result<(), Unfit> {
         // The peer id is proven by the TLS handshake; the paper must be for exactly that key.
         let bearer: NodeId = node_of(&peer).ok_or(Unfit::Key)?;
-        if hello.version != wire::VERSION {
-            return Err(Unfit::Version { theirs: hello.version, ours: wire::VERSION });
-        }
-        if hello.mesh != self.mesh {
-            return Err(Unfit::Mesh { theirs: hello.mesh, ours: self.mesh });
-        }
         let now = self.clock.now();
         hello.paper.prove(self.mesh, bearer)?;
         // It may have been given a newer one that has not found its way there.
@@ -213,7 +258,7 @@ impl Door {
 
     fn hello(&self) -> Hello {
         let (paper, cell) = (self.roster.own(), self.met.own().clone());
-        Hello { version: wire::VERSION, mesh: self.mesh, paper, cell }
+        Hello { paper, cell }
     }
 
     fn note(&self, error: &AdmissionError) {

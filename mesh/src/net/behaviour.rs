@@ -32,11 +32,14 @@ pub(super) struct Behaviour {
     pub(super) streams: streams::Behaviour,
 }
 
+/// Connections of its own that a node begins at once, and more than that it never tries.
+const MAX_OUTGOING: u32 = 64;
+
 impl Behaviour {
     pub(super) fn new(keypair: &Keypair, config: &MeshConfig, metrics: &Arc<Metrics>) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.limits.pending))
-            .with_max_pending_outgoing(Some(config.limits.pending.saturating_mul(2)))
+            .with_max_pending_outgoing(Some(MAX_OUTGOING))
             .with_max_established(Some(config.limits.connections))
             .with_max_established_per_peer(Some(MAX_PER_PEER));
         let advertises = !config.advertise.is_empty();

@@ -53,6 +53,10 @@ impl Roster {
         }
     }
 
+    pub(super) fn me(&self) -> NodeId {
+        self.me
+    }
+
     pub(super) fn mesh(&self) -> MeshId {
         self.mesh
     }

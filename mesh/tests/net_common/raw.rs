@@ -7,16 +7,18 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::Endpoint;
 use libp2p::core::muxing::StreamMuxerExt as _;
 use libp2p::core::transport::{DialOpts, PortUse, Transport as _};
-use libp2p::identity::Keypair;
+use libp2p::identity::{Keypair, PublicKey};
 use libp2p::quic;
 use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
-use wattle_contracts::wire::{self, Hello, Verdict};
+use wattle_contracts::wire::{self, Hello, Knock, Verdict};
 use wattle_mesh::net::{Mesh, Multiaddr};
 
 pub struct Raw {
     pub node: NodeId,
+    /// Whom it has dialled.
+    pub listener: NodeId,
     connection: quic::Connection,
 }
 
@@ -39,19 +41,31 @@ impl Raw {
         let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair));
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let dial = transport.dial(address, options).unwrap();
-        let (_, connection) = dial.await.unwrap();
-        Self { node: Self::id(number), connection }
+        let (peer, connection) = dial.await.unwrap();
+        let key = PublicKey::try_decode_protobuf(peer.as_ref().digest()).unwrap();
+        let listener = NodeId::from_bytes(key.try_into_ed25519().unwrap().to_bytes());
+        Self { node: Self::id(number), listener, connection }
     }
 
     /// Connects, and is admitted.
     pub async fn admitted(number: u8, to: &Mesh, paper: Paper) -> Self {
         let mut raw = Self::connect(number, to).await;
-        let mut door = raw.open().await;
-        say(&mut door, &hello(paper.body.mesh, paper)).await.unwrap();
+        let mut door = raw.knock(paper.body.mesh).await;
+        say(&mut door, &hello(paper)).await.unwrap();
         assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
         let _theirs: Hello = hear(&mut door).await.unwrap();
         say(&mut door, &Verdict::Admitted).await.unwrap();
         raw
+    }
+
+    /// Knocks as one that knows `mesh`, and is answered by one that does.
+    pub async fn knock(&mut self, mesh: MeshId) -> quic::Stream {
+        let mut door = self.open().await;
+        say(&mut door, &Knock::new(mesh, self.node, self.listener)).await.unwrap();
+        assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
+        let theirs: Knock = hear(&mut door).await.unwrap();
+        assert!(theirs.is_of(mesh, self.listener, self.node));
+        door
     }
 
     /// A substream of which nothing is negotiated.
@@ -78,8 +92,8 @@ impl Raw {
     }
 }
 
-pub fn hello(mesh: MeshId, paper: Paper) -> Hello {
-    Hello { version: wire::VERSION, mesh, paper, cell: CellName::default() }
+pub fn hello(paper: Paper) -> Hello {
+    Hello { paper, cell: CellName::default() }
 }
 
 pub async fn say<T: serde::Serialize>(stream: &mut quic::Stream, message: &T) -> io::Result<()> {

@@ -1,13 +1,15 @@
 //! What stands before the API's paths: who asks, by what they show, and whether they may.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::{Extension, Router};
+use futures::StreamExt as _;
 use http_body_util::Limited;
 use tokio::sync::Semaphore;
 use wattle_contracts::artifact::MAX_ARTIFACT;
@@ -28,6 +30,9 @@ const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// Artifacts that are taken at once: each is held in memory.
 const UPLOADS: usize = 2;
+
+/// How often it is asked again whether somebody may still have what is streamed.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// How much of what was asked for is written down, in characters.
 const SHOWN: usize = 120;
@@ -123,6 +128,27 @@ impl Gate {
         Ok((key, if token.body.read_only { Role::Viewer } else { role }))
     }
 
+    /// Ends when `caller`, who has shown this, may not what it may now: the token has run out, or its
+    /// operator has another role or none.
+    fn gone(
+        self: &Arc<Self>,
+        caller: Caller,
+        token: Option<HeaderValue>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let gate = Arc::clone(self);
+        async move {
+            let mut headers = HeaderMap::new();
+            headers.extend(token.map(|token| (header::AUTHORIZATION, token)));
+            let is_still = || match gate.identify(&headers) {
+                Ok((key, role)) => Caller::Operator { key, role } == caller,
+                Err(_) => false,
+            };
+            while is_still() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
     fn note_used(&self, caller: &Caller, place: &Place, request: String, status: StatusCode) {
         let Caller::Operator { key, .. } = caller else { return };
         self.node.audit().note(Happening::ApiUsed {
@@ -166,6 +192,7 @@ async fn pass(
         false => None,
     };
     request.extensions_mut().insert(caller.clone());
+    let token = request.headers().get(header::AUTHORIZATION).cloned();
     let limit = if uploads { MAX_ARTIFACT } else { MAX_BODY };
     let request = request.map(|body| Body::new(Limited::new(body, limit)));
     let response = next.run(request).await;
@@ -174,7 +201,12 @@ async fn pass(
     if status == StatusCode::FORBIDDEN || (!looks && status != StatusCode::ACCEPTED) {
         gate.note_used(&caller, &place, asked, status);
     }
-    response
+    // What goes on for longer than its caller may have it ends with that.
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    let gone = gate.gone(caller, token);
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(gone))))
 }
 
 fn status_of(error: &Misdirected) -> StatusCode {

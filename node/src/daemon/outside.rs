@@ -38,7 +38,7 @@ impl NodeOutside {
         let node = self.node()?;
         let table = node.table();
         let contract = parsed(keyvalue::CONTRACT)?;
-        let import = table.import(source, &contract)?;
+        let import = node.import(&table, source, &contract)?;
         // Of several stores, the bucket's name says which: a store that is another one with each
         // call would be none.
         let Some(link) = import.named(bucket) else {
@@ -122,10 +122,16 @@ impl Outside for NodeOutside {
         let node = self.node()?;
         let table = node.table();
         let contract = parsed(OUTGOING)?;
-        let import = table.import(source, &contract)?;
+        let import = node.import(&table, source, &contract)?;
         let asked = outgoing::asked(&request)?;
         let leaving = Leaving { source, contract: &contract, function: "handle", asked };
         let link = node.draw(&table, import, &leaving)?;
+        if let Ok(Target::Provider(spec)) = table.target(&link.to)
+            && let ProviderKind::HttpClient { hosts } = &spec.kind
+        {
+            outgoing::served(&link.to, hosts, request.uri())
+                .map_err(|missing| node.not_leaving(&leaving, &link.to, &missing))?;
+        }
         let bytes = outgoing::announced(&request);
         node.leaves(&leaving, &link.to, [(import.contract(), link)], bytes)?;
         let request = outgoing::limited(request, &link.options.grant);

@@ -58,12 +58,21 @@ pub(super) fn belonging(
         home.keep_paper(&paper)?;
         paper.into()
     } else if let Some(paper) = home.paper()? {
+        if options.dev && !home.is_dev() {
+            bail!(
+                "the data folder {} belongs to a node of the mesh {}, which is none for development; name \
+                 another folder with --data, or leave --dev away",
+                home.root().display(),
+                paper.body.mesh
+            );
+        }
         check(&paper, id, now).context("this node's paper is no good (any more)")?;
         paper.into()
     } else if options.dev {
         let authority = SigningKey::generate()?;
         let paper = Paper::issue(&authority, id, now, None)?;
         home.keep_paper(&paper)?;
+        home.mark_dev()?;
         Belonging { paper, throw_away: Some(authority) }
     } else {
         bail!(

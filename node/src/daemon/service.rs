@@ -149,6 +149,8 @@ impl Node {
                 }
                 let request = http_message::request_in(&payload, body)?;
                 let asked = outgoing::asked(&request)?;
+                outgoing::served(provider, hosts, request.uri())
+                    .map_err(|missing| self.not_served(&header.route, &missing))?;
                 let bytes = outgoing::announced(&request);
                 let link = self.request_arrives(admitted, &header.route, &asked, bytes)?;
                 let request = outgoing::limited(request, &link.options.grant);

@@ -84,6 +84,7 @@ pub(crate) async fn run(work: Handle, options: UpOptions) -> Result<()> {
     let mut options = options;
     let Belonging { paper, throw_away } = papers::belonging(&home, &mut options, &key)?;
 
+    raise_file_limit();
     let folder = Folder::new(Home::audit_of(home.root()));
     let audit = Audit::open(folder, key.clone(), WallClock::default(), options.audit_limit)?;
     audit.note(Happening::Started {
@@ -270,5 +271,18 @@ impl RecordStore for DiskRecords {
 
     fn persist(&self, writes: &[Write]) -> Result<(), StoreError> {
         self.0.persist(writes).map_err(|error| StoreError(format!("{error:#}")))
+    }
+}
+
+/// Each connection is a file, and the usual limit of 1,024 is less than what the gateway may take: as many as the
+/// system gives.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, ?current, "this node may open no more files than that at once");
     }
 }

@@ -108,10 +108,7 @@ impl Way for LinkedImport {
             }
         }
         *found = None;
-        let import = table.import(&self.source, &self.contract).inspect_err(|error| {
-            let source = Source::Component(self.source.clone());
-            node.note_denied(&source, None, &self.contract.to_string(), error);
-        })?;
+        let import = node.import(&table, &self.source, &self.contract)?;
         let link = node.draw(&table, import, &self.leaving())?;
         let here = node.running().actor(&link.to).filter(|_| node.answers(&table, link));
         let (destination, to) = match here {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use http::{Request, Response, Uri};
+use http::{HeaderMap, HeaderName, Request, Response, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,6 +17,19 @@ use wattle_runtime::{HttpBody, HttpOutError, HttpTimeouts};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept for the next request.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Fields of one connection.
+static ONE_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 /// Sends requests out of the mesh. Trusts the certificate authorities that this machine trusts.
 pub(crate) struct HttpClient {
@@ -53,25 +66,44 @@ impl HttpClient {
     /// body that is still arriving.
     pub(crate) async fn send(
         &self,
-        request: Request<HttpBody>,
+        mut request: Request<HttpBody>,
         hosts: &[String],
         timeouts: HttpTimeouts,
     ) -> Result<Response<HttpBody>, HttpOutError> {
         if !hosts.iter().any(|pattern| allows(pattern, request.uri())) {
             return Err(HttpOutError::Denied);
         }
+        // What was allowed is where it goes: another host must not stand in its head. The client writes it.
+        request.headers_mut().remove(header::HOST);
+        of_one_hop(request.headers_mut());
         let wait = timeouts.connect.unwrap_or(CONNECT).min(CONNECT)
             + timeouts.first_byte.unwrap_or(Duration::from_secs(600));
         let response = tokio::time::timeout(wait, self.client.request(request))
             .await
             .map_err(|_| HttpOutError::ResponseTimeout)?
             .map_err(|error| explain(&error))?;
-        Ok(response.map(HttpBody::new))
+        let mut response = response.map(HttpBody::new);
+        of_one_hop(response.headers_mut());
+        Ok(response)
+    }
+}
+
+/// Takes out what is meant for one connection only (RFC 9110, section 7.6.1), which a member could have
+/// written by hand.
+fn of_one_hop(headers: &mut HeaderMap) {
+    let named = headers.get_all(header::CONNECTION).iter();
+    let named: Vec<HeaderName> = named
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&ONE_HOP) {
+        headers.remove(name);
     }
 }
 
 /// Whether a pattern of a manifest allows this target.
-fn allows(pattern: &str, uri: &Uri) -> bool {
+pub(crate) fn allows(pattern: &str, uri: &Uri) -> bool {
     let Some((host, port, usual)) = destination(uri) else { return false };
     host_matches(pattern, host, port, usual)
 }
@@ -142,6 +174,44 @@ mod tests {
         assert!(!allowed("*:80", "http://any:1234/"));
         assert!(!allowed("*", "/no-host"));
         assert!(allowed("api.example", "https://api.example:443/"));
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_names_the_host_that_was_allowed_and_nothing_of_another_connection() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let answer =
+                "HTTP/1.1 204 No Content\r\nconnection: x-hop\r\nx-hop: 1\r\nx-end: 2\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(head).unwrap().to_lowercase()
+        });
+        let request = Request::builder()
+            .uri(format!("http://{address}/"))
+            .header("host", "intranet.example")
+            .header("connection", "close, x-secret")
+            .header("x-secret", "1")
+            .header("upgrade", "websocket")
+            .header("x-kept", "2")
+            .body(HttpBody::empty())
+            .unwrap();
+        let client = HttpClient::new().unwrap();
+        let hosts = vec!["*".to_owned()];
+        let response = client.send(request, &hosts, HttpTimeouts::default()).await.ok().unwrap();
+        let head = server.await.unwrap();
+        assert!(head.contains(&format!("host: {address}")), "{head}");
+        assert!(head.contains("x-kept: 2"), "{head}");
+        for gone in ["intranet", "x-secret", "websocket", "close"] {
+            assert!(!head.contains(gone), "{gone} in {head}");
+        }
+        assert_eq!(response.headers().get("x-end").unwrap(), "2");
+        assert!(response.headers().get("x-hop").is_none());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{ComponentId, Subject};
 use wattle_contracts::message::MessageId;
-use wattle_contracts::record::{Asked, ProviderKind};
+use wattle_contracts::record::{Asked, Missing, ProviderKind, Rule};
 use wattle_mesh::net::{Message, MessageHandler, PublishError as Refused};
 use wattle_runtime::{CallContext, IncomingMessage, PublishError};
 
@@ -40,7 +40,7 @@ impl Node {
         let subject = subject(&publication)?;
         let table = self.table();
         let contract = PRODUCER.parse().map_err(|error| PublishError::Other(format!("{error}")))?;
-        let import = table.import(source, &contract).map_err(not_allowed)?;
+        let import = self.import(&table, source, &contract).map_err(not_allowed)?;
         // Of several links, one that lets it is enough: they all lead to this node's outbox.
         let lets = |provider: &ComponentId| match table.target(provider) {
             Ok(Target::Provider(spec)) => match &spec.kind {
@@ -52,19 +52,21 @@ impl Node {
             Ok(Target::Component(_)) | Err(_) => false,
         };
         let targets: Vec<_> = import.targets().iter().filter(|link| lets(&link.to)).collect();
+        let function = if publication.durable { "publish-durable" } else { "publish" };
+        let asked = Asked::Publish(&subject);
+        let leaving = Leaving { source, contract: &contract, function, asked };
         let Some(first) = targets.first() else {
             let names: Vec<String> =
                 import.targets().iter().map(|link| format!("`{}`", link.to)).collect();
-            let message = format!(
+            let what = format!(
                 "{} does not let `{source}` publish to `{subject}`; its `subjects` say what may be \
                  published",
                 names.join(", ")
             );
-            return Err(PublishError::NotAllowed(message));
+            let missing = Missing::new(Rule::Subject, what);
+            let target = import.targets().first().map_or(source, |link| &link.to);
+            return Err(not_allowed(self.not_leaving(&leaving, target, &missing)));
         };
-        let function = if publication.durable { "publish-durable" } else { "publish" };
-        let asked = Asked::Publish(&subject);
-        let leaving = Leaving { source, contract: &contract, function, asked };
         let links = targets.iter().map(|link| (import.contract(), *link));
         let bytes = publication.body.len() as u64;
         self.leaves(&leaving, &first.to, links, bytes).map_err(not_allowed)?;

@@ -1,12 +1,13 @@
 //! What a link grants of outgoing HTTP requests.
 
-use http::{Request, header};
+use http::{Request, Uri, header};
 use http_body_util::Limited;
 use wattle_contracts::call::{CallError, ErrorKind};
-use wattle_contracts::record::{Asked, Grant};
+use wattle_contracts::id::ComponentId;
+use wattle_contracts::record::{Asked, Grant, Missing, Rule};
 use wattle_runtime::HttpBody;
 
-use super::http_client::destination;
+use super::http_client::{allows, destination};
 
 /// What a request asks for.
 pub(crate) fn asked(request: &Request<HttpBody>) -> Result<Asked<'_>, CallError> {
@@ -26,6 +27,16 @@ pub(crate) fn limited(request: Request<HttpBody>, grant: &Grant) -> Request<Http
     let Some(most) = grant.bytes_per_call else { return request };
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     request.map(|body| HttpBody::new(Limited::new(body, most)))
+}
+
+/// Whether `provider`, which is declared for `hosts`, sends requests there, whoever asks.
+pub(crate) fn served(provider: &ComponentId, hosts: &[String], uri: &Uri) -> Result<(), Missing> {
+    if hosts.iter().any(|pattern| allows(pattern, uri)) {
+        return Ok(());
+    }
+    let host: String = uri.host().unwrap_or_default().chars().take(80).collect();
+    let what = format!("`{provider}` sends nothing to `{host}`; its `hosts` say where it does");
+    Err(Missing::new(Rule::Host, what))
 }
 
 #[cfg(test)]

@@ -337,8 +337,10 @@ mod tests {
     async fn a_listing_goes_page_by_page_and_stays_in_its_bucket() {
         use KeyValueOperation as Op;
         let store = Store::new();
-        let pairs = (0..1500).map(|i| (format!("k{i:04}"), vec![])).collect();
-        store.ask("a", Op::SetMany(pairs)).await;
+        for part in [0..750, 750..1500] {
+            let pairs = part.map(|i| (format!("k{i:04}"), vec![])).collect();
+            assert_eq!(store.ask("a", Op::SetMany(pairs)).await, KeyValueReply::Done);
+        }
         store.ask("b", Op::Set("other".into(), vec![])).await;
         let KeyValueReply::Keys(first, Some(cursor)) = store.ask("a", Op::ListKeys(None)).await
         else {

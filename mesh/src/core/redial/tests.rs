@@ -312,3 +312,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_thousand_addresses_that_somebody_made_up_keep_nobody_from_true_ones() {
+    let mut redial = redial();
+    for number in 0..1000u16 {
+        let target = Target::Address(format!("192.0.2.1:{number}"));
+        redial.hint(at(0), target, addresses("x"), Source::Told);
+    }
+    // It is due last.
+    let named = Target::Address("true.example:4747".into());
+    redial.hint(at(5), named.clone(), addresses("x"), Source::Flag);
+    let dials = redial.due(at(10_000), &mut rng());
+    assert!(dials.len() > 1, "the others are tried as well");
+    assert!(dials.iter().any(|dial| dial.target == named), "{dials:?}");
+}

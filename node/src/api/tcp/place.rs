@@ -11,7 +11,7 @@ use wattle_mesh::core::time::Time;
 use wattle_mesh::net::neighbourhood;
 
 /// Connections at once that have shown no good token yet.
-const WAITING: usize = 32;
+const WAITING: usize = 256;
 
 /// Connections at once that have.
 const INSIDE: usize = 64;
@@ -156,13 +156,13 @@ mod tests {
         };
         assert_eq!(full, NoPlace::TurnedAway(TurnedAway::Crowd));
         assert_eq!(strangers.len(), Config::default().pending);
-        for other in 2..4 {
+        for other in 2..18 {
             while let Ok(place) = door.knock(at(&format!("192.0.2.{other}:1"))) {
                 strangers.push(place);
             }
         }
         assert_eq!(strangers.len(), WAITING);
-        assert_eq!(door.knock(at("192.0.2.5:1")).err(), Some(NoPlace::Full));
+        assert_eq!(door.knock(at("192.0.2.50:1")).err(), Some(NoPlace::Full));
         known.come_in().unwrap();
         // Each place is given back once, by whoever leaves and by whoever comes in.
         strangers[0].come_in().unwrap();

@@ -283,6 +283,11 @@ impl Node {
         )
     }
 
+    /// Refuses a call that has come here for what its provider serves nobody.
+    pub(crate) fn not_served(&self, route: &CallRoute, missing: &Missing) -> CallError {
+        self.denied_route(End::In, route, missing)
+    }
+
     /// Counts an HTTP request that has arrived on its way out of the mesh, and gives back the link
     /// that grants it.
     pub(crate) fn request_arrives<'t>(

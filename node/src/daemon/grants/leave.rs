@@ -4,7 +4,7 @@ use wattle_contracts::call::{CallError, Source};
 use wattle_contracts::id::{ComponentId, ContractId};
 use wattle_contracts::provider::KeyValueRequest;
 use wattle_contracts::record::{Asked, Missing};
-use wattle_mesh::core::links::Target as Link;
+use wattle_mesh::core::links::{Import, Target as Link};
 
 use super::{End, Granted};
 use crate::daemon::node::Node;
@@ -27,6 +27,20 @@ impl Leaving<'_> {
 }
 
 impl Node {
+    /// The import of `source` for `contract`; that there is none is a call that was not granted, and is written
+    /// down as one.
+    pub(crate) fn import<'t>(
+        &self,
+        table: &'t Table,
+        source: &ComponentId,
+        contract: &ContractId,
+    ) -> Result<&'t Import, CallError> {
+        table.import(source, contract).inspect_err(|error| {
+            let source = Source::Component(source.clone());
+            self.note_denied(&source, None, &contract.to_string(), error);
+        })
+    }
+
     /// Refuses a call that a component of this node wants to make.
     pub(crate) fn not_leaving(
         &self,
