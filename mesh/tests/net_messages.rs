@@ -14,7 +14,7 @@ use net_common::*;
 use wattle_contracts::call::{CallError, CallHeader, CallRoute, ErrorKind, Relay, Source};
 use wattle_contracts::id::NodeId;
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::message::{Delivery, Receipt};
+use wattle_contracts::message::{Delivery, LiveMessage, Receipt};
 use wattle_contracts::record::RecordKey;
 use wattle_contracts::wire;
 use wattle_mesh::net::{Mesh, Messenger};
@@ -171,4 +171,43 @@ async fn messages_that_go_through_a_common_neighbour_are_signed_and_taken() {
     eventually("all is acknowledged", || sender.counts().acknowledged == 20).await;
     assert_eq!((post.counts().forged, post.counts().handled), (0, 20));
     assert!(middle.metrics().calls_relayed > 0);
+}
+
+/// A member brings what nobody has subscribed to: durable, and live.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_is_given_no_message_that_it_has_not_subscribed_to() {
+    let world = World::new();
+    let desk = Arc::<Desk>::default();
+    let receiver = Mesh::start(world.config(2), Arc::<Disk>::default(), desk.clone()).await;
+    let receiver = receiver.unwrap();
+    let publisher = start(world.joining(1, &receiver)).await;
+    all_connected(&[&receiver, &publisher]).await;
+    subscribe_to(&receiver, "orders.*").await;
+    let clerk = Clerk::new(true);
+    let post = messenger(&receiver, &Arc::default(), &clerk);
+    desk.messenger.set(post.clone()).unwrap();
+
+    let id = publisher.node_id();
+    // Its subject is "a".
+    let receipt = deliver(&publisher, &receiver, None, &delivery(id, 1)).await.unwrap();
+    assert_eq!(receipt.reply.handled, 0);
+    let stopped = format!("{:?}", receipt.reply.stopped);
+    assert!(stopped.contains("is not known here to subscribe"), "{stopped}");
+    let live = async |subject: &str| {
+        let message = LiveMessage { subject: subject.parse().unwrap(), body: b"live".to_vec() };
+        let header = header("handle-live");
+        let target = COMPONENT.parse().unwrap();
+        let route = CallRoute { source: Source::Messages, target, ..(*header.route).clone() };
+        let header = CallHeader { route: Arc::new(route), ..header };
+        let payload = wire::encode(&message).unwrap();
+        publisher.call(receiver.node_id(), header, payload.into(), None).await.map(drop)
+    };
+    let error = live("a").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotAllowed, "{error}");
+    assert!(error.message.contains("to subscribe to `a`"), "{error}");
+    let wanted = Delivery { subject: "orders.new".parse().unwrap(), ..delivery(id, 1) };
+    let receipt = deliver(&publisher, &receiver, None, &wanted).await.unwrap();
+    assert_eq!(receipt.reply.handled, 1);
+    live("orders.old").await.unwrap();
+    assert_eq!(*clerk.texts.borrow(), ["text 1", "live"]);
 }

@@ -208,6 +208,20 @@ mod tests {
     }
 
     #[test]
+    fn a_component_of_several_memories_or_tables_takes_several_places() {
+        let within = |module: &str| {
+            let text =
+                format!("(component (core module $m {module}) (core instance (instantiate $m)))");
+            load(&wat::parse_str(text).unwrap()).ok().unwrap().instances_within(256)
+        };
+        assert_eq!(within(""), 256);
+        assert_eq!(within("(memory 1)"), 256);
+        assert_eq!(within("(memory 1) (memory 1) (memory 1)"), 85);
+        assert_eq!(within("(table 1 funcref) (table 1 funcref)"), 256);
+        assert_eq!(within("(memory 1) (table 1 funcref) (table 1 funcref) (table 1 funcref)"), 128);
+    }
+
+    #[test]
     fn garbage_and_damage_are_told_apart() {
         assert!(matches!(load(b"not at all").err().unwrap(), LoadError::NotWasm));
         assert!(matches!(load(b"").err().unwrap(), LoadError::NotWasm));

@@ -91,6 +91,32 @@ async fn memory_over_the_limit_is_refused_and_mentioned_when_that_is_fatal() {
     assert!(error.message.contains("refused memory over its limit of 1 MiB"), "{error}");
 }
 
+/// Each instance has less than one may have, and another one would be too much.
+#[tokio::test]
+async fn all_instances_of_a_component_together_have_no_more_than_its_share() {
+    let (engine, node) = (engine(), Node::new());
+    let limits = Limits { memory_together: 3 * (64 << 10), ..Limits::default() };
+    let bad = actor_with(&component(&engine, &wat::bad()), "t/bad", &node, limits).unwrap();
+    let bad_contract = contract("test:bad/bad");
+    let fine = || bad.call_values(context(), &bad_contract, "fine", &[]);
+    // It begins with two pages of 64 KiB.
+    let spin = bad.call_values(within(Duration::from_secs(1)), &bad_contract, "spin", &[]);
+    let other = async {
+        while bad.in_flight() == 0 || engine.live_instances() != Some(1) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        fine().await
+    };
+    let (spun, other) = tokio::join!(spin, other);
+    assert_eq!(spun.unwrap_err().kind, ErrorKind::Deadline);
+    let error = other.unwrap_err();
+    assert!(error.message.contains("what all of its instances may have together"), "{error}");
+    // What is gone gives back what it had.
+    for _ in 0..3 {
+        fine().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_component_that_needs_more_than_its_limit_does_not_start() {
     let (engine, node) = (engine(), Node::new());

@@ -199,11 +199,16 @@ pub fn messenger(mesh: &Mesh, shelf: &Arc<Shelf>, clerk: &Arc<Clerk>) -> Messeng
 
 /// Declares that the component is subscribed to everything.
 pub async fn subscribe(mesh: &Mesh) {
+    subscribe_to(mesh, ">").await;
+}
+
+/// The same, to the subjects of a pattern only.
+pub async fn subscribe_to(mesh: &Mesh, pattern: &str) {
     let id: ComponentId = COMPONENT.parse().unwrap();
     let mut app = App::new(id.app.clone());
     app.subscriptions.push(SubscriptionSpec {
         component: id.name.clone(),
-        subjects: vec![">".parse().unwrap()],
+        subjects: vec![pattern.parse().unwrap()],
         group: id.name.clone(),
     });
     let body = RecordBody::App(Box::new(app));
