@@ -5,6 +5,7 @@ mod apply;
 mod calls;
 mod change;
 mod drafts;
+mod fetch;
 mod fit;
 mod gateway;
 mod grants;

@@ -2,21 +2,20 @@
 //! and nothing else does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wattle_contracts::artifact::MAX_ARTIFACT;
 use wattle_contracts::audit::Happening;
-use wattle_contracts::id::{ComponentId, Digest, NodeId, PublisherKey};
-use wattle_contracts::record::{ComponentSpec, RecordKey, SignedComponent};
-use wattle_mesh::net::{Failure, Load, Mesh, NodeView, Runs};
+use wattle_contracts::id::{ComponentId, Digest, PublisherKey};
+use wattle_contracts::record::{ComponentSpec, SignedComponent};
+use wattle_mesh::net::{Failure, Load, Mesh, Runs};
 use wattle_runtime::{Actor, ActorConfig, Component, Limits};
 
+use super::fetch::{Failing, fetch};
 use super::node::{INSTANCES, INSTANCES_OF_ONE, Node, memory_of_one, resident_memory};
 use super::outside::NodeOutside;
 use super::publishers::contracts;
@@ -38,11 +37,6 @@ const SAME_LOAD: Duration = Duration::from_secs(60);
 /// By how much memory changes before that is news, in bytes: every allocation changes it, and each
 /// telling is a signature that every node of the cell checks.
 const MORE_MEMORY: u64 = 8 * 1024 * 1024;
-
-/// How long a node that holds an artifact may take to begin, and how slowly it may go on, in bytes a
-/// second: else another one is asked.
-const FIRST_BYTES: Duration = Duration::from_secs(20);
-const LEAST_RATE: u64 = 16 * 1024;
 
 /// How many components are fetched, compiled and started at once. What stops waits for none of them.
 const STARTS: usize = 4;
@@ -107,7 +101,7 @@ struct Share {
     starting: BTreeMap<ComponentId, (ComponentSpec, AbortHandle)>,
     places: Arc<Semaphore>,
     /// From whom nothing came when it was asked for an artifact, and how often: asked last.
-    failing: Arc<Mutex<BTreeMap<NodeId, u32>>>,
+    failing: Arc<Failing>,
     /// What could not be started, as it was declared then, and when it is tried again. The mesh
     /// may change every second; a component that fails is not to be fetched as often.
     failed: BTreeMap<ComponentId, (ComponentSpec, Instant)>,
@@ -338,7 +332,7 @@ fn is_like(said: &Load, now: &Load) -> bool {
 async fn start(
     node: &Arc<Node>,
     mesh: &Mesh,
-    failing: &Mutex<BTreeMap<NodeId, u32>>,
+    failing: &Failing,
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<(), String> {
@@ -360,7 +354,7 @@ async fn start(
 async fn obtain(
     node: &Arc<Node>,
     mesh: &Mesh,
-    failing: &Mutex<BTreeMap<NodeId, u32>>,
+    failing: &Failing,
     id: &ComponentId,
     spec: &ComponentSpec,
 ) -> Result<Component, String> {
@@ -418,99 +412,6 @@ pub(super) async fn load(
         Ok(Some(Loaded { component, publisher, size: bytes.len() as u64 }))
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
-}
-
-/// Brings an artifact here from whichever node holds it.
-async fn fetch(
-    node: &Arc<Node>,
-    mesh: &Mesh,
-    failing: &Mutex<BTreeMap<NodeId, u32>>,
-    id: &ComponentId,
-    spec: &ComponentSpec,
-) -> Result<(), String> {
-    let digest = spec.digest;
-    let view = mesh.view();
-    // Whoever declared the app held it then, and the record is here before the gossip of who
-    // holds what.
-    let records = mesh.records();
-    let writer = records.get(&RecordKey::App(id.app.clone())).map(|record| record.version.writer);
-    let holds = |other: &&NodeView| {
-        // Of those in other cells it is only known what they run.
-        let runs = other.told && other.runs.components.contains_key(id);
-        Some(other.id) == writer || runs || other.runs.artifacts.contains(&digest)
-    };
-    let failures = |node: NodeId| {
-        let failing = failing.lock().unwrap_or_else(PoisonError::into_inner);
-        failing.get(&node).copied().unwrap_or(0)
-    };
-    let mut holders: Vec<_> = view
-        .nodes
-        .values()
-        .filter(|other| !other.is_self && other.is_reachable())
-        .filter(holds)
-        .map(|other| (failures(other.id), !other.connected, other.via.is_some(), other.id))
-        .collect();
-    // From another cell, or through another node, only if nobody else has it; and from who failed before
-    // only if everybody did.
-    holders.sort_unstable();
-    let mut why = format!("no node that can be reached holds {digest}");
-    for (.., holder) in holders {
-        match fetch_from(node, mesh, holder, spec).await {
-            Ok(()) => {
-                failing.lock().unwrap_or_else(PoisonError::into_inner).remove(&holder);
-                return Ok(());
-            }
-            Err(error) => {
-                let mut failing = failing.lock().unwrap_or_else(PoisonError::into_inner);
-                // Of nodes that are gone nothing needs to be known.
-                failing.retain(|node, _| view.node(*node).is_some());
-                let count = failing.entry(holder).or_default();
-                *count = count.saturating_add(1);
-                why = error;
-            }
-        }
-    }
-    Err(why)
-}
-
-async fn fetch_from(
-    node: &Arc<Node>,
-    mesh: &Mesh,
-    holder: NodeId,
-    spec: &ComponentSpec,
-) -> Result<(), String> {
-    let (digest, publisher) = (spec.digest, spec.publisher);
-    let source = timeout(FIRST_BYTES, mesh.fetch_artifact(holder, digest, MAX_ARTIFACT as u64));
-    let late = |_| format!("fetching {digest} from {holder} failed: no answer in {FIRST_BYTES:?}");
-    let source = source.await.map_err(late)?.map_err(|error| error.to_string())?;
-    let bytes = read_in_time(source)
-        .await
-        .map_err(|why| format!("fetching {digest} from {holder} failed: {why}"))?;
-    let node = Arc::clone(node);
-    let keep = move || node.artifacts().put(digest, &bytes, &[publisher]).map(drop);
-    tokio::task::spawn_blocking(keep)
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())
-}
-
-/// Reads to the end, as long as it goes on at [`LEAST_RATE`].
-async fn read_in_time(mut source: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {
-    let begun = Instant::now();
-    let mut bytes = Vec::new();
-    loop {
-        let allowed = FIRST_BYTES + Duration::from_secs(bytes.len() as u64 / LEAST_RATE);
-        let read = timeout_at(begun + allowed, source.read_buf(&mut bytes)).await;
-        match read {
-            Ok(Ok(0)) => return Ok(bytes),
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => {
-                let (count, elapsed) = (bytes.len(), begun.elapsed());
-                return Err(format!("only {count} bytes came in {elapsed:.0?}"));
-            }
-        }
-    }
 }
 
 /// The limits of a component: what it declares, else the runtime's defaults.
