@@ -136,9 +136,9 @@ pub fn main() -> ExitCode {
     if let Verb::Compile(verb) = &cli.verb {
         return verb.run();
     }
-    // Keys and secrets pass through what these do: nothing of it goes to a file in a crash. A node has its own moment
-    // for that, and the simulator none.
-    if !matches!(cli.verb, Verb::Up(_) | Verb::Inspect(_)) {
+    // Keys and secrets pass through most of these: nothing of it goes to a file in a crash. A node has its own
+    // moment for that, and who only runs components opens their page map.
+    if !matches!(cli.verb, Verb::Up(_) | Verb::Inspect(_) | Verb::Sim(_) | Verb::Demo(_)) {
         let _ =
             rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     }

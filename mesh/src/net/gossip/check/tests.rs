@@ -93,7 +93,7 @@ fn many_generations_of_some_leave_places_for_the_first_of_others() {
     let gate = Gate::new(NodeId::from_bytes([0; 32]), 400);
     for node in 1..=10 {
         let let_in = (0..70).filter(|number| !seen(&gate, &[id(node, *number)]).is_empty()).count();
-        assert!(let_in <= GENERATIONS && let_in >= 1, "{let_in}");
+        assert!((1..=GENERATIONS).contains(&let_in), "{let_in}");
     }
     for node in 11..=200 {
         assert_eq!(seen(&gate, &[id(node, 1)]), [id(node, 1)], "{node}");
