@@ -71,7 +71,7 @@ component = "ledger"
 subjects = ["orders.>"]
 "#;
 
-const HASH: &str = "sha256:ee6bfddf3da7ddebd79af21668f1cf55625cf7e7bae82ffd360a3d026a3d9d6d";
+const HASH: &str = "sha256:fb281f968ddc7d2e03eb6657639113bae802db1db73385e5d857e091c620c6f1";
 
 #[test]
 fn the_golden_run_is_what_it_was() {
