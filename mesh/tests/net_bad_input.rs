@@ -164,6 +164,27 @@ async fn greeted(control: &mut libp2p::quic::Stream) -> Vec<ChitchatId> {
     }
 }
 
+/// A member with good papers that gossips what it likes.
+struct Liar {
+    control: libp2p::quic::Stream,
+    _calls: libp2p::quic::Stream,
+    _raw: Raw,
+}
+
+impl Liar {
+    async fn at(world: &World, mesh: &Mesh) -> Self {
+        let shown = paper(&world.authority, Raw::id(9), WallClock::default().now().0, None);
+        let mut raw = Raw::admitted(9, mesh, shown).await;
+        let control = raw.open_for(CONTROL).await;
+        let calls = raw.open_for(CALLS).await;
+        Self { control, _calls: calls, _raw: raw }
+    }
+
+    async fn says(&mut self, message: Vec<u8>) {
+        raw::say(&mut self.control, &Control::Gossip(message)).await.unwrap();
+    }
+}
+
 /// Both say something, and the other hears it.
 async fn hear_each_other(one: &Mesh, two: &Mesh, version: &str) {
     for (says, hears) in [(two, one), (one, two)] {
@@ -180,11 +201,8 @@ async fn hear_each_other(one: &Mesh, two: &Mesh, version: &str) {
 async fn news_that_would_end_gossip_are_left_out_of_what_a_member_says() {
     let world = World::new();
     let (one, two, _) = pair(&world).await;
-    let paper = paper(&world.authority, Raw::id(9), WallClock::default().now().0, None);
-    let mut raw = Raw::admitted(9, &two, paper).await;
-    let mut control = raw.open_for(CONTROL).await;
-    let _calls = raw.open_for(CALLS).await;
-    let ids = greeted(&mut control).await;
+    let mut liar = Liar::at(&world, &two).await;
+    let ids = greeted(&mut liar.control).await;
     for mesh in [&one, &two] {
         let of = ids.iter().find(|id| *id.node_id == *mesh.node_id().to_string()).unwrap();
         for lie in [
@@ -193,11 +211,11 @@ async fn news_that_would_end_gossip_are_left_out_of_what_a_member_says() {
             // chitchat asserts that there is no such thing.
             news(of, Some(1_000_000), Some(500_000)),
         ] {
-            raw::say(&mut control, &Control::Gossip(lie)).await.unwrap();
+            liar.says(lie).await;
         }
     }
     // What the member says after that was read after it.
-    raw::say(&mut control, &Control::Gossip(vec![1])).await.unwrap();
+    liar.says(vec![1]).await;
     eventually("all is read", || two.metrics().gossip_refused == 1).await;
     hear_each_other(&one, &two, "2").await;
     assert_eq!((one.metrics().gossip_restarts, two.metrics().gossip_restarts), (0, 0));
@@ -208,15 +226,12 @@ async fn news_that_would_end_gossip_are_left_out_of_what_a_member_says() {
 async fn a_node_of_which_a_member_says_too_much_goes_on_under_another_generation() {
     let world = World::new();
     let (one, two, _) = pair(&world).await;
-    let paper = paper(&world.authority, Raw::id(9), WallClock::default().now().0, None);
-    let mut raw = Raw::admitted(9, &two, paper).await;
-    let mut control = raw.open_for(CONTROL).await;
-    let _calls = raw.open_for(CALLS).await;
-    let ids = greeted(&mut control).await;
+    let mut liar = Liar::at(&world, &two).await;
+    let ids = greeted(&mut liar.control).await;
     let victim = ids.iter().find(|id| *id.node_id == *one.node_id().to_string()).unwrap();
     let lie = question(&world, victim, u64::MAX, 0);
-    raw::say(&mut control, &Control::Gossip(lie)).await.unwrap();
-    raw::say(&mut control, &Control::Gossip(news(victim, Some(1 << 39), None))).await.unwrap();
+    liar.says(lie).await;
+    liar.says(news(victim, Some(1 << 39), None)).await;
     eventually("it has seen that", || one.metrics().gossip_restarts > 0).await;
     hear_each_other(&one, &two, "2").await;
     until_standing(&two, one.node_id(), Standing::Alive).await;
@@ -228,10 +243,7 @@ async fn who_was_never_let_in_is_no_node_however_a_member_talks_about_it() {
     let world = World::new();
     let (one, two, _) = pair(&world).await;
     let now = WallClock::default().now().0;
-    let shown = paper(&world.authority, Raw::id(9), now, None);
-    let mut raw = Raw::admitted(9, &two, shown).await;
-    let mut control = raw.open_for(CONTROL).await;
-    let _calls = raw.open_for(CALLS).await;
+    let mut liar = Liar::at(&world, &two).await;
     let invented = Raw::id(77);
     let id = ChitchatId::new(invented.to_string(), now, synthetic(invented));
     let said = wattle_mesh::net::Load { busy: 1, ..Default::default() };
@@ -239,9 +251,9 @@ async fn who_was_never_let_in_is_no_node_however_a_member_talks_about_it() {
     let text = text_of(&fact).unwrap();
     for beat in 1..10 {
         let named = question(&world, &id, beat, 1);
-        raw::say(&mut control, &Control::Gossip(named)).await.unwrap();
+        liar.says(named).await;
         let told = told(&id, "load", &text, Some(beat), None);
-        raw::say(&mut control, &Control::Gossip(told)).await.unwrap();
+        liar.says(told).await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     hear_each_other(&one, &two, "2").await;
