@@ -257,6 +257,29 @@ async fn without_a_good_token_nobody_is_told_anything() {
 }
 
 #[tokio::test]
+async fn what_is_streamed_goes_on_as_long_as_the_right_to_it_and_ends_with_that() {
+    let site = Site::new().await;
+    let ann = site.operator("ann", &["--app", "echo"]).await;
+    let token = site.token(&ann.key(), |_| {});
+    let follows = async {
+        let (status, _) = ask_with(site.at, "GET /v1/logs?follow=true", &token).await;
+        (status, Instant::now())
+    };
+    let revoked = async {
+        // Longer than it takes to look again.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let begun = Instant::now();
+        let key = site.admin.as_os_str();
+        let revoke = ["revoke".as_ref(), ann.public().as_ref(), "--key".as_ref(), key];
+        site.node.verb(revoke).await.ok();
+        begun
+    };
+    let ((status, ended), revoked) = tokio::join!(follows, revoked);
+    assert_eq!(status, 200);
+    assert!(ended > revoked, "it ended before");
+}
+
+#[tokio::test]
 async fn in_a_mesh_without_an_admin_only_its_own_key_opens_the_door() {
     let (mesh, at) = (TestMesh::new().await, ports::tcp());
     let node = with_api(mesh.node("a"), at).start().await;
