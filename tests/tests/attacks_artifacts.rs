@@ -155,6 +155,8 @@ wasm = "misbehave.wasm"
     })
     .await;
     assert!(node.process().log().contains("damaged artifact"), "{}", node.process().log());
+    let failed = node.written("component-failed", |entry| entry["component"] == "two/echo").await;
+    assert!(failed["why"].as_str().is_some_and(|why| !why.is_empty()), "{failed}");
 }
 
 fn node_data(node: &TestNode) -> &std::path::Path {

@@ -79,6 +79,10 @@ async fn a_node_that_calls_in_anothers_name_is_refused() {
     assert_eq!(metrics.counter("calls_forged"), 1, "{metrics:#?}");
     assert_eq!(metrics.counter("calls_denied_in"), 5, "{metrics:#?}");
     assert_eq!(metrics.counter("calls_denied_in{rule=\"speaker\"}"), 2, "{metrics:#?}");
+    let denied = far.written("call-denied", |entry| entry["from"] == liar.id()).await;
+    assert_eq!(denied["caller"], "shop/basket", "{denied}");
+    assert_eq!(denied["target"], "shop/pricing", "{denied}");
+    assert!(denied["why"].as_str().unwrap().contains("rule: speaker"), "{denied}");
     // Whoever may call is answered as before.
     near.call("shop/basket", "cheapest", r#"["tea"]"#).await.unwrap();
 }
@@ -197,6 +201,9 @@ async fn where_a_call_leaves_the_component_is_told_which_rule_is_missing() {
     let error = cheapest().await.unwrap_err();
     assert_eq!(error.kind, "not-allowed", "{error:?}");
     assert!(error.error.contains("`price`") && error.error.contains("rule: function"), "{error:?}");
+    let denied = near.written("call-denied", |entry| entry["caller"] == "shop/basket").await;
+    assert!(denied["why"].as_str().unwrap().contains("rule: function"), "{denied}");
+    assert_eq!(denied.get("from"), None, "{denied}");
     // It never left.
     assert_eq!(far.metrics().await.counter("calls_denied_in"), 0);
     let put = async |args: &[&str]| {
