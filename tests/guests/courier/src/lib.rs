@@ -1,5 +1,5 @@
-//! Passes requests on to hosts outside of the mesh: `/HOST/PATH` asks `http://HOST/PATH` with the same method, and answers
-//! with what that said. What fails is a 502 that names the error.
+//! Passes requests on to hosts outside of the mesh: `/HOST/PATH` asks `http://HOST/PATH` with the same method, and
+//! answers with what that said. What fails is a 502 that names the error.
 #![no_std]
 
 extern crate alloc;
