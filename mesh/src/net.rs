@@ -50,5 +50,5 @@ pub use messages::{
 pub use metrics::{MetricsSnapshot, OutcomesSnapshot};
 pub use records::Records;
 pub use service::{ArtifactSource, Loaded, RecordStore, Reply, Service};
-pub use statement::{About, Declaration, Failure, Load, Runs};
+pub use statement::{About, AboutFact, Declaration, Failure, Load, Runs};
 pub use view::{FoundBy, NodeView, Report, Seen, Standing, View};

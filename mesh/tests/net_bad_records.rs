@@ -6,14 +6,27 @@
 
 mod net_common;
 
+use std::sync::{Arc, Mutex};
+
 use net_common::raw::{self, Raw};
 use net_common::*;
+use wattle_contracts::audit::Happening;
 use wattle_contracts::control::{Control, ElementId, RecordMessage};
-use wattle_contracts::id::Digest;
+use wattle_contracts::id::{Digest, NodeId};
 use wattle_contracts::record::{App, Hlc, HttpRoute, Record, RecordBody, RecordKey};
-use wattle_mesh::net::{Mesh, WallClock};
+use wattle_mesh::net::{Audit, Mesh, WallClock};
 
 const CONTROL: &str = "/wattle/control/1";
+
+/// What a node wants written down.
+#[derive(Debug, Default)]
+struct Written(Mutex<Vec<Happening>>);
+
+impl Audit for Written {
+    fn note(&self, happening: Happening) {
+        self.0.lock().unwrap().push(happening);
+    }
+}
 
 fn key(name: &str) -> RecordKey {
     RecordKey::App(name.parse().unwrap())
@@ -62,7 +75,12 @@ async fn until_holds(mesh: &Mesh, name: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_records_are_refused_and_counted_and_what_is_good_goes_on() {
     let world = World::new();
-    let (one, two, _) = pair(&world).await;
+    let written = Arc::<Written>::default();
+    let mut config = world.config(2);
+    config.audit = written.clone();
+    let two = start(config).await;
+    let one = start(world.joining(1, &two)).await;
+    all_connected(&[&one, &two]).await;
     let (_raw, mut control) = stranger(&world, &two).await;
     // Not signed by whom it names; from the year 2100.
     let mut forged = signed(9, "forged", now());
@@ -72,6 +90,15 @@ async fn bad_records_are_refused_and_counted_and_what_is_good_goes_on() {
     until_holds(&one, "good").await;
     eventually("both are counted", || two.metrics().records_refused == 2).await;
     assert_eq!(two.metrics().records_held_back, 1);
+    eventually("both are written down, with who brought them", || {
+        let written = written.0.lock().unwrap();
+        let brought = |from: &Option<NodeId>| *from == Some(Raw::id(9));
+        let of = |one: &&Happening| {
+            matches!(one, Happening::RecordRefused { from, why } if brought(from) && !why.is_empty())
+        };
+        written.iter().filter(of).count() == 2
+    })
+    .await;
     assert!(two.records().get(&key("forged")).is_none());
     assert!(two.records().get(&key("future")).is_none());
     let held = |mesh: &Mesh| mesh.records().held_back().map(|r| r.key.clone()).collect::<Vec<_>>();

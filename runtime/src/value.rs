@@ -11,6 +11,7 @@ mod plain;
 mod shape;
 mod signature;
 mod text;
+pub mod wave;
 
 pub use decode::{DECODE_BUDGET, DecodeError};
 pub use encode::EncodeError;

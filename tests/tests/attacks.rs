@@ -256,6 +256,13 @@ async fn a_member_declares_what_its_role_allows_and_a_node_alone_nothing() {
     b.apply(&echo).await.ok();
     let said = b.verb(["config", "put", "other/echo", "x=1"]).await.refused();
     assert!(said.contains("is an operator of echo, and of nothing else"), "{said}");
+    let third = ManifestText::new(ECHO).named("third").write(&mesh, "third.toml").await;
+    let said = b.apply(&third).await.refused();
+    assert!(said.contains("is an operator of echo, and of nothing else"), "{said}");
+    // What its own component would be given belongs to somebody else.
+    let opens = ["link", "put", "echo/echo", "wattle:bench/echo", "other/echo", "--ahead"];
+    let said = b.verb(opens).await.refused();
+    assert!(said.contains("a link to something of `other`"), "{said}");
     let said = b.verb(["revoke", a.id()]).await.refused();
     assert!(said.contains("only an admin may say this"), "{said}");
     let said = b.verb(["rm", "other"]).await.refused();
@@ -298,6 +305,9 @@ async fn a_mesh_for_development_is_one_node_on_loopback_whose_owner_is_its_admin
         !addresses.is_empty() && addresses.iter().all(|at| at.starts_with("/ip4/127.0.0.1/")),
         "{addresses:?}"
     );
+    // Its owner is told what it is.
+    dev.has_logged("a mesh for development: this node alone, on loopback").await;
+    dev.has_logged("Its authority's key was thrown away").await;
     let ls = dev.verb(["operator", "ls"]).await.ok();
     assert!(ls.contains("admin"), "{ls}");
     // The node itself can't declare: only the key of its owner can.

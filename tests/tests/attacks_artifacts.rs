@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use serde_json::Value;
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
 use wattle_tests::publisher::Publisher;
@@ -59,6 +60,13 @@ async fn what_runs_stops_when_its_publisher_or_a_rule_goes() {
     assert!(table.contains("fails on") && table.contains("rule: app"), "{table}");
     assert!(a.call("store/echo", "echo", "[1]").await.is_err());
 
+    // One that leaves out what the component exports.
+    let said = trust(&b, &publisher, "acme", &["--contract", "example:other"]).await;
+    assert!(said.contains("store/echo") && said.contains("rule: contract"), "{said}");
+    refused(&a, "store/echo", &b, &["`acme`", "rule: contract"]).await;
+    let said = a.apply(&manifest).await.refused();
+    assert!(said.contains("rule: contract"), "{said}");
+
     // Back again; then somebody else has it for itself; then the publisher goes.
     trust(&a, &publisher, "acme", &["--app", "store"]).await;
     a.sees_running("store/echo", &[&b]).await;
@@ -89,9 +97,16 @@ async fn a_signature_beside_the_file_counts_and_one_byte_changed_does_not_run() 
     let text = format!("app = \"plain\"\n\n[component.echo]\nwasm = {wasm:?}\n");
     let manifest = mesh.write("plain.toml", text);
     node.run(&manifest, "plain/echo", &node).await;
-    let inspected = command::wattle([PathBuf::from("inspect"), wasm.clone()]).await.ok();
+    let inspect = || [PathBuf::from("inspect"), wasm.clone()].into_iter();
+    let inspected = command::wattle(inspect()).await.ok();
     let signed = format!("signed by {}", mesh.publisher().public());
     assert!(inspected.contains(&signed) && !inspected.contains("BAD"), "{inspected}");
+    // With each contract what it is made of, the beginning of it at least.
+    let json: Value = command::wattle(inspect().chain(["--json".into()])).await.json();
+    let echo = &json["exports"][0];
+    let (_, digits) = echo["fingerprint"].as_str().unwrap().split_once("sha256:").unwrap();
+    let shown = format!("\n  {} {}\n", echo["contract"].as_str().unwrap(), &digits[..16]);
+    assert!(inspected.contains(&shown), "no `{shown}` in\n{inspected}");
 
     let mut bytes = fs::read(&wasm).unwrap();
     let middle = bytes.len() / 2;
@@ -155,6 +170,8 @@ wasm = "misbehave.wasm"
     })
     .await;
     assert!(node.process().log().contains("damaged artifact"), "{}", node.process().log());
+    let failed = node.written("component-failed", |entry| entry["component"] == "two/echo").await;
+    assert!(failed["why"].as_str().is_some_and(|why| !why.is_empty()), "{failed}");
 }
 
 fn node_data(node: &TestNode) -> &std::path::Path {

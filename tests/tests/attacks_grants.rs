@@ -79,6 +79,10 @@ async fn a_node_that_calls_in_anothers_name_is_refused() {
     assert_eq!(metrics.counter("calls_forged"), 1, "{metrics:#?}");
     assert_eq!(metrics.counter("calls_denied_in"), 5, "{metrics:#?}");
     assert_eq!(metrics.counter("calls_denied_in{rule=\"speaker\"}"), 2, "{metrics:#?}");
+    let denied = far.written("call-denied", |entry| entry["from"] == liar.id()).await;
+    assert_eq!(denied["caller"], "shop/basket", "{denied}");
+    assert_eq!(denied["target"], "shop/pricing", "{denied}");
+    assert!(denied["why"].as_str().unwrap().contains("rule: speaker"), "{denied}");
     // Whoever may call is answered as before.
     near.call("shop/basket", "cheapest", r#"["tea"]"#).await.unwrap();
 }
@@ -111,6 +115,7 @@ contract = "example:shop/pricing"
 to = "pricing"
 functions = ["price"]
 calls_per_second = 3
+bytes_per_call = "100B"
 
 [[link]]
 from = "counter"
@@ -131,16 +136,18 @@ bytes_per_call = "100B"
     })
     .await;
 
-    let call = async |function| {
+    let call_with = async |function, bytes| {
         let what = ("shop/pricing", PRICING, function);
-        let source = component("shop/basket");
-        liar.call(&far, source, what, Encoding::Values, Vec::new(), None).await
+        let (source, values) = (component("shop/basket"), Encoding::Values);
+        liar.call(&far, source, what, values, vec![0; bytes], None).await
     };
+    let call = async |function| call_with(function, 0).await;
     // What it may call fails for what it sends: there are no arguments.
     for _ in 0..6 {
         assert_ne!(call("price").await.unwrap_err().kind, ErrorKind::NotAllowed);
     }
     assert_eq!(rule(call("catalogue").await), "function");
+    assert_eq!(rule(call_with("price", 101).await), "bytes-per-call");
     // Twice its rate at once; then it has to wait.
     let mut refused = 0;
     for _ in 0..20 {
@@ -194,6 +201,9 @@ async fn where_a_call_leaves_the_component_is_told_which_rule_is_missing() {
     let error = cheapest().await.unwrap_err();
     assert_eq!(error.kind, "not-allowed", "{error:?}");
     assert!(error.error.contains("`price`") && error.error.contains("rule: function"), "{error:?}");
+    let denied = near.written("call-denied", |entry| entry["caller"] == "shop/basket").await;
+    assert!(denied["why"].as_str().unwrap().contains("rule: function"), "{denied}");
+    assert_eq!(denied.get("from"), None, "{denied}");
     // It never left.
     assert_eq!(far.metrics().await.counter("calls_denied_in"), 0);
     let put = async |args: &[&str]| {
@@ -213,6 +223,11 @@ async fn where_a_call_leaves_the_component_is_told_which_rule_is_missing() {
         cheapest().await.map(drop).map_err(|error| error.error)
     })
     .await;
+    assert_eq!(far.metrics().await.counter("calls_denied_in"), 0);
+
+    put(&["--function", "price", "--bytes-per-call", "10"]).await.ok();
+    let error = cheapest().await.unwrap_err();
+    assert!(error.error.contains("rule: bytes-per-call"), "{error:?}");
     assert_eq!(far.metrics().await.counter("calls_denied_in"), 0);
 
     // A store, by what its keys begin with, over HTTP.

@@ -49,16 +49,20 @@ async fn what_is_let_in_declared_run_and_refused_is_written_down_and_a_change_of
     let manifest = ManifestText::new(ECHO).on("component.echo", "a").write(&mesh, "app.toml").await;
     node.run(&manifest, "echo/echo", &node).await;
     let join = ["--no-mdns".to_owned(), "--join".to_owned(), address.to_string()];
-    let _stranger = theirs.node("x").discovery(join).start().await;
+    let stranger = theirs.node("x").discovery(join).start().await;
 
     let refused = node.written("refused", |_| true).await;
     assert!(refused["why"].as_str().unwrap().contains("it is not of this mesh"), "{refused}");
+    let told = stranger.written("refused-by-peer", |entry| entry["peer"] == node.id()).await;
+    assert!(told["why"].as_str().unwrap().contains("another mesh"), "{told}");
     let admitted = node.written("admitted", |_| true).await;
     assert_eq!(admitted["node"], friend.id(), "{admitted}");
     node.written("record-taken", |entry| entry["key"] == "app/echo").await;
     let started = node.written("component-started", |_| true).await;
     assert_eq!(started["component"], "echo/echo", "{started}");
     assert_eq!(started["publisher"], mesh.publisher().public(), "{started}");
+    node.verb(["rm", "echo"]).await.ok();
+    node.written("component-stopped", |entry| entry["component"] == "echo/echo").await;
 
     // While it runs, and after.
     verify(node.data()).await.ok();

@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::ffi::OsStr;
 use std::fs;
+use std::time::SystemTime;
 
+use wattle_contracts::id::{InviteKey, MeshId, NodeId};
+use wattle_contracts::key::SigningKey;
+use wattle_contracts::record::Labels;
+use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Paper, Token, UnixMillis};
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::node::meet;
 use wattle_tests::publisher::Publisher;
 use wattle_tests::wait::{PATIENCE, eventually, holds};
-use wattle_tests::{TestMesh, Up, paths, ports};
+use wattle_tests::{TestMesh, Up, command, paths, ports};
 
 const ECHO: &str = "app = \"echo\"\n\n[component.echo]\nwasm = \"echo.wasm\"\n";
 
@@ -120,4 +126,58 @@ async fn a_node_with_the_paper_of_another_mesh_is_not_admitted() {
     .await;
     let friend = ours.node("b").start().await;
     meet(&[&node, &friend], PATIENCE).await;
+}
+
+/// Who is not let in because of a clock is told that it may be one.
+#[tokio::test]
+async fn papers_and_invitations_out_of_their_time_are_refused_with_a_word_about_clocks() {
+    let mesh = TestMesh::new().await;
+    let authority = SigningKey::from_text(&fs::read_to_string(mesh.key()).unwrap()).unwrap();
+    let data = mesh.folder().join("x");
+    let id = [OsStr::new("id"), "--data".as_ref(), data.as_os_str()];
+    let id: NodeId = command::wattle(id).await.ok().trim().parse().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let at = |hours: i64| {
+        let millis = i64::try_from(now.as_millis()).unwrap() + hours * 3_600_000;
+        UnixMillis(u64::try_from(millis).unwrap())
+    };
+    let up = async |flag: &str, value: &OsStr| {
+        let args = [OsStr::new("--data"), data.as_os_str(), flag.as_ref(), value];
+        command::failing_up(args).await.refused()
+    };
+    for (issued, expires, part) in [
+        (at(1), None, "only valid in"),
+        (at(-9), Some(at(-1)), "by this node's clock; if the clock is right"),
+    ] {
+        let paper = Paper::issue(&authority, id, issued, expires).unwrap();
+        let file = mesh.write("node.paper", paper.to_text().unwrap());
+        let said = up("--paper", file.as_os_str()).await;
+        assert!(
+            said.contains(part) && said.contains("clock") && said.contains("node.paper"),
+            "{said}"
+        );
+    }
+    let key = SigningKey::generate().unwrap();
+    let mut body = InvitationBody {
+        mesh: MeshId::from_bytes(authority.public()),
+        key: InviteKey::from_bytes(key.public()),
+        invited: Invited::Node,
+        labels: Labels::new(),
+        uses: 1,
+        issued: at(-9),
+        expires: at(-1),
+        papers: None,
+    };
+    for _ in 0..2 {
+        let invitation = Invitation::sign(&authority, body.clone()).unwrap();
+        let token = Token::new(invitation, &key, Vec::new()).unwrap().to_text().unwrap();
+        let said = up("--invite", token.as_ref()).await;
+        assert!(said.contains("is the clock right?"), "{said}");
+        (body.issued, body.expires) = (at(1), at(9));
+    }
+    // With the clocks as they should be, the same node comes in.
+    let paper = Paper::issue(&authority, id, at(0), Some(at(9))).unwrap();
+    let file = mesh.write("node.paper", paper.to_text().unwrap());
+    let node = mesh.node("x").paper(file).start().await;
+    assert_eq!(node.id(), id.to_string());
 }

@@ -8,7 +8,10 @@
     reason = "a promise that is not kept stops the run; also compiled into a test"
 )]
 
+pub mod access;
 pub mod audit;
+#[path = "../change.rs"]
+mod change;
 pub mod control;
 pub mod frame;
 pub mod grant;
@@ -26,6 +29,7 @@ pub mod target;
 pub mod token;
 mod written;
 
+use change::flipped;
 use target::Target;
 use wattle_contracts::id::{MeshId, NodeId, PublisherKey};
 use wattle_contracts::key::SigningKey;
@@ -34,6 +38,7 @@ use wattle_contracts::trust::{Authority, UnixMillis};
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    Target { name: "access", holds: access::holds, seeds: access::seeds },
     Target { name: "audit", holds: audit::holds, seeds: audit::seeds },
     Target { name: "control", holds: control::holds, seeds: control::seeds },
     Target { name: "frame", holds: frame::holds, seeds: frame::seeds },
@@ -82,22 +87,4 @@ fn invited() -> SigningKey {
 
 fn publisher() -> PublisherKey {
     PublisherKey::from_bytes(member().public())
-}
-
-/// Where an input is changed: anywhere, and at the same place each time.
-fn somewhere(data: &[u8], length: usize) -> usize {
-    let mixed = data
-        .iter()
-        .fold(17u64, |sum, byte| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*byte)));
-    usize::try_from(mixed % (length.max(1) as u64)).unwrap()
-}
-
-/// The same bytes, with one bit the other way.
-fn flipped(bytes: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut flipped = bytes.to_vec();
-    let at = somewhere(data, bytes.len() * 8);
-    if let Some(byte) = flipped.get_mut(at / 8) {
-        *byte ^= 1 << (at % 8);
-    }
-    flipped
 }

@@ -9,11 +9,16 @@
 )]
 
 pub mod address;
+#[path = "../change.rs"]
+mod change;
 pub mod exchange;
+pub mod fact;
 pub mod gossip;
 pub mod mux;
 #[path = "../target.rs"]
 pub mod target;
+#[path = "../contracts/written.rs"]
+mod written;
 
 use target::Target;
 use wattle_contracts::id::NodeId;
@@ -23,6 +28,7 @@ use wattle_contracts::key::SigningKey;
 pub const TARGETS: &[Target] = &[
     Target { name: "address", holds: address::holds, seeds: address::seeds },
     Target { name: "exchange", holds: exchange::holds, seeds: exchange::seeds },
+    Target { name: "fact", holds: fact::holds, seeds: fact::seeds },
     Target { name: "gossip", holds: gossip::holds, seeds: gossip::seeds },
     Target { name: "mux", holds: mux::holds, seeds: mux::seeds },
 ];

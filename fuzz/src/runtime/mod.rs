@@ -12,6 +12,7 @@ pub mod http;
 #[path = "../target.rs"]
 pub mod target;
 pub mod value;
+pub mod wave;
 
 use target::Target;
 
@@ -19,4 +20,5 @@ use target::Target;
 pub const TARGETS: &[Target] = &[
     Target { name: "http", holds: http::holds, seeds: http::seeds },
     Target { name: "value", holds: value::holds, seeds: value::seeds },
+    Target { name: "wave", holds: wave::holds, seeds: wave::seeds },
 ];

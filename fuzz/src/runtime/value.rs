@@ -4,13 +4,13 @@ use wattle_runtime::Val;
 use wattle_runtime::value::{DECODE_BUDGET, DecodeError, Shape, Signature};
 
 /// The deepest type, and the most parts of one.
-const DEPTH: usize = 5;
+pub(super) const DEPTH: usize = 5;
 const PARTS: usize = 40;
 
 /// The first bytes of an input are types, the others values of them. What is read has one spelling,
 /// and takes no more memory than values may.
 pub fn holds(data: &[u8]) {
-    let mut types = Types { bytes: data, parts: PARTS };
+    let mut types = Types::of(data);
     let count = usize::from(types.byte() % 3);
     let shapes: Vec<Shape> = (0..count).map(|_| types.shape(DEPTH)).collect();
     let (values, longest) = (types.bytes, longest_name(&shapes));
@@ -45,13 +45,18 @@ pub fn holds(data: &[u8]) {
 }
 
 /// Takes types off the front of an input.
-struct Types<'a> {
-    bytes: &'a [u8],
+pub(super) struct Types<'a> {
+    /// Those that are left.
+    pub(super) bytes: &'a [u8],
     parts: usize,
 }
 
-impl Types<'_> {
-    fn byte(&mut self) -> u8 {
+impl<'a> Types<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, parts: PARTS }
+    }
+
+    pub(super) fn byte(&mut self) -> u8 {
         let Some((byte, rest)) = self.bytes.split_first() else { return 0 };
         self.bytes = rest;
         *byte
@@ -66,7 +71,7 @@ impl Types<'_> {
         (0..=self.byte() % 20).map(|number| format!("{number}-{}", self.name()).into()).collect()
     }
 
-    fn shape(&mut self, depth: usize) -> Shape {
+    pub(super) fn shape(&mut self, depth: usize) -> Shape {
         self.parts = self.parts.saturating_sub(1);
         let kinds = if depth == 0 || self.parts == 0 { 16 } else { 23 };
         match self.byte() % kinds {

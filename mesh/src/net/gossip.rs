@@ -39,7 +39,7 @@ pub use check::Gate;
 pub use reader::{News, Reader};
 use said::SaidFile;
 use transport::Carrier;
-pub use words::{chitchat_config, is_urgent, node_of, synthetic, text_of};
+pub use words::{chitchat_config, is_urgent, node_of, parse, synthetic, text_of};
 
 /// So many rounds a generation lasts at the least. A member that lies all the time makes no more of them than
 /// others have places for.

@@ -58,9 +58,11 @@ pub struct Load {
 
 /// What is said on the topic `about`: what the node above says, and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct AboutFact {
-    pub(super) about: About,
-    pub(super) addresses: Vec<String>,
+pub struct AboutFact {
+    /// What it is.
+    pub about: About,
+    /// Where it is reached.
+    pub addresses: Vec<String>,
 }
 
 /// The topics of gossip.

@@ -134,6 +134,7 @@ fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -207,5 +208,53 @@ mod tests {
         assert_eq!(check_no_origin(&headers), Ok(()));
         headers.append(header::HOST, host);
         assert_eq!(hosts.check(&path, &headers), Err(Misdirected::NoHost));
+    }
+    /// One of the two hosts that are meant, with any port that is one, or none.
+    fn is_meant(text: &str) -> bool {
+        let text = text.to_ascii_lowercase();
+        let (host, port) = text.rsplit_once(':').unwrap_or((text.as_str(), "443"));
+        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let port = port.parse::<u16>();
+        (host == "node.example" && port.is_ok()) || (host == "192.0.2.1" && port == Ok(4748))
+    }
+
+    proptest! {
+        /// Whatever a browser is made to send: what is taken is one of the hosts that are meant, to
+        /// the letter.
+        #[test]
+        fn nothing_else_is_taken_for_ours(
+            meant in prop::sample::select(vec!["192.0.2.1:4748", "node.example", "NODE.example:80"]),
+            at in any::<prop::sample::Index>(),
+            inserted in "[a-z0-9.:@/?# %_-]{0,3}",
+            removed in 0usize..2,
+            other in "[a-zA-Z0-9.:@\\[\\]-]{0,24}",
+            bytes in prop::collection::vec(any::<u8>(), 0..24),
+        ) {
+            let hosts = || {
+                let named = vec!["node.example".parse().unwrap()];
+                Hosts::new("192.0.2.1:4748".parse().unwrap(), named)
+            };
+            let at = at.index(meant.len());
+            let changed = format!("{}{inserted}{}", &meant[..at], &meant[at + removed..]);
+            for bytes in [changed.as_bytes(), other.as_bytes(), &bytes] {
+                let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
+                let mut headers = HeaderMap::new();
+                headers.insert(header::HOST, value);
+                if hosts().check(&Uri::from_static("/"), &headers).is_ok() {
+                    let text = str::from_utf8(bytes).unwrap();
+                    prop_assert!(is_meant(text), "{}", text);
+                }
+                // The same as the page that sends it; and on a socket no page at all.
+                headers.insert(header::HOST, HeaderValue::from_static("node.example"));
+                let page = [b"https://".as_slice(), bytes].concat();
+                let Ok(page) = HeaderValue::from_bytes(&page) else { continue };
+                headers.insert(header::ORIGIN, page);
+                if hosts().check(&Uri::from_static("/"), &headers).is_ok() {
+                    let text = str::from_utf8(bytes).unwrap();
+                    prop_assert!(is_meant(text), "{}", text);
+                }
+                prop_assert!(check_no_origin(&headers).is_err());
+            }
+        }
     }
 }

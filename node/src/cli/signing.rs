@@ -78,4 +78,20 @@ mod tests {
         assert!(sign_draft(secret(other), &key, Some(&expected)).is_err());
         assert!(sign_draft(draft(RecordKey::Charter, taken_back()), &key, None).is_err());
     }
+    #[test]
+    fn with_the_time_of_a_clock_that_is_off_nothing_is_signed_and_the_person_is_told_of_clocks() {
+        let key = SigningKey::from_seed([1; 32]).unwrap();
+        let at = |millis: u64| {
+            let stamp = Stamp { at: Hlc { millis, counter: 0 }, previous: None };
+            sign(&stamp, &key, RecordKey::App("shop".parse().unwrap()), RecordBody::Tombstone)
+        };
+        let now = WallClock::default().now().0;
+        at(now).unwrap();
+        at(now - 10 * 60_000).unwrap();
+        for (millis, which) in [(now + 3_600_000, "ahead of"), (now - 3_600_000, "behind")] {
+            let error = at(millis).unwrap_err().to_string();
+            assert!(error.contains(&format!("{which} this machine's")), "{error}");
+            assert!(error.contains("set the clocks right"), "{error}");
+        }
+    }
 }

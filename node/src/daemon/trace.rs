@@ -24,6 +24,9 @@ fn parse(text: &str) -> Option<TraceContext> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -35,6 +38,44 @@ mod tests {
         let zero = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
         for bad in ["", "00-1-2-3", zero, &good.to_uppercase(), &good.replacen("00", "ff", 1)] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+    /// As the specification writes it.
+    fn written(version: u8, context: &TraceContext, rest: &str) -> String {
+        format!("{version:02x}-{:032x}-{:016x}{rest}", context.trace_id, context.parent_span)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            version in 0u8..0xff,
+            trace_id in 1u128..,
+            parent_span in 1u64..,
+            rest in prop::sample::select(vec!["", "-00", "-01", "-01-later"]),
+        ) {
+            let context = TraceContext { trace_id, parent_span };
+            prop_assert_eq!(parse(&written(version, &context, rest)), Some(context));
+        }
+
+        /// Somebody outside sends it: nothing in it is read that does not stand there.
+        #[test]
+        fn no_header_is_misread(
+            text in "[0-9a-fA-F+-]{0,8}-[0-9a-f]{30,34}-[0-9a-fg+]{14,18}(-.{0,4})?",
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            for bytes in [text.as_bytes(), &bytes] {
+                let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
+                let mut headers = HeaderMap::new();
+                headers.insert("traceparent", value);
+                let read = of(&headers);
+                if read != TraceContext::default() {
+                    let text = str::from_utf8(bytes).unwrap();
+                    let version = u8::from_str_radix(&text[..2], 16).unwrap();
+                    let start = written(version, &read, "");
+                    prop_assert!(text.starts_with(&start), "{} in {}", start, text);
+                    prop_assert!(read.trace_id != 0 && read.parent_span != 0);
+                }
+            }
         }
     }
 }

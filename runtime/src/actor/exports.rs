@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::{ComponentExportIndex, Type, Val};
 use wattle_contracts::call::{CallError, ErrorKind};
 use wattle_contracts::id::{ComponentId, ContractId};
@@ -12,10 +11,7 @@ use wattle_contracts::id::{ComponentId, ContractId};
 use crate::bind::Known;
 use crate::component::Component;
 use crate::host::REQUEST_HANDLER;
-use crate::value::{DecodeError, ShapeError, Signature};
-
-/// The longest WAVE text that is read, in bytes.
-const MAX_WAVE: usize = 1 << 20;
+use crate::value::{DecodeError, ShapeError, Signature, wave};
 
 /// The callable functions of a component.
 pub(super) struct Exports {
@@ -120,19 +116,8 @@ impl Export {
             );
             CallError::new(ErrorKind::NotAllowed, message)
         };
-        if text.len() > MAX_WAVE {
-            return Err(error(&"they are longer than 1 MiB"));
-        }
-        let text = text.trim();
-        let call = if text.starts_with('(') { format!("f{text}") } else { format!("f({text})") };
-        // `(1, 2), (3, 4)` are two tuples, not one list of arguments in parentheses.
-        let parsed = UntypedFuncCall::parse(&call).or_else(|first| {
-            UntypedFuncCall::parse(&format!("f({text})"))
-                .map(UntypedFuncCall::into_owned)
-                .map_err(|_| first)
-        });
         let types: Vec<Type> = self.ty.params().map(|(_, ty)| ty).collect();
-        parsed.and_then(|call| call.to_wasm_params::<Val>(&types)).map_err(|why| error(&why))
+        wave::arguments::<Val>(text, &types).map_err(|why| error(&why))
     }
 
     /// The bytes of a call are not arguments of this function.

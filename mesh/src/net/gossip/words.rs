@@ -89,7 +89,7 @@ pub fn text_of(fact: &Fact) -> Result<String, usize> {
 
 /// The fact in a value, if it is one of this node on this topic. Its signature is checked by
 /// whoever keeps it.
-pub(super) fn parse(node: NodeId, topic: &str, text: &str) -> Option<Fact> {
+pub fn parse(node: NodeId, topic: &str, text: &str) -> Option<Fact> {
     if text.len() > MAX_FACT {
         return None;
     }

@@ -1,5 +1,5 @@
-//! Passes requests on to hosts outside of the mesh: `/HOST/PATH` asks `http://HOST/PATH`, and answers with what that
-//! said. What fails is a 502 that names the error.
+//! Passes requests on to hosts outside of the mesh: `/HOST/PATH` asks `http://HOST/PATH` with the same method, and
+//! answers with what that said. What fails is a 502 that names the error.
 #![no_std]
 
 extern crate alloc;
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use bindings::exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
 use bindings::wasi::http::outgoing_handler;
 use bindings::wasi::http::types::{
-    ErrorCode, Fields, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme,
+    ErrorCode, Fields, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, Scheme,
 };
 
 lean::stand!();
@@ -25,7 +25,7 @@ impl Guest for Courier {
     fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
         let target = request.path_with_query().unwrap_or_default();
         let (host, path) = target.trim_start_matches('/').split_once('/').unwrap_or((&target, ""));
-        let (status, body) = match ask(host, &format!("/{path}")) {
+        let (status, body) = match ask(&request.method(), host, &format!("/{path}")) {
             Ok(answer) => answer,
             Err(code) => (502, format!("{code:?}").into_bytes()),
         };
@@ -35,9 +35,10 @@ impl Guest for Courier {
 }
 
 /// The body is sent after the head, in two pieces: whoever takes it has to wait for it.
-fn ask(host: &str, path: &str) -> Result<(u16, Vec<u8>), ErrorCode> {
+fn ask(method: &Method, host: &str, path: &str) -> Result<(u16, Vec<u8>), ErrorCode> {
     let broken = || ErrorCode::InternalError(None);
     let request = OutgoingRequest::new(Fields::new());
+    request.set_method(method).map_err(|()| broken())?;
     request.set_scheme(Some(&Scheme::Http)).map_err(|()| broken())?;
     request.set_authority(Some(host)).map_err(|()| broken())?;
     request.set_path_with_query(Some(path)).map_err(|()| broken())?;
