@@ -11,10 +11,9 @@ use wattle_tests::manifest::ManifestText;
 use wattle_tests::mesh::Invite;
 use wattle_tests::network::Network;
 use wattle_tests::node::{counts, meet};
-use wattle_tests::publisher::Publisher;
 use wattle_tests::requirement::networks;
 use wattle_tests::wait::{PATIENCE, eventually, holds};
-use wattle_tests::{TestMesh, TestNode, Up, command, paths};
+use wattle_tests::{TestMesh, TestNode, Up, command};
 
 const ECHO: &str = "app = \"echo\"\n\n[component.echo]\nwasm = \"echo.wasm\"\n";
 
@@ -368,24 +367,4 @@ async fn what_a_revoked_publisher_signed_stops_everywhere_and_is_not_taken_again
     assert!(said.contains("was revoked"), "{said}");
     let forbidden = b.written("component-forbidden", |one| one["component"] == "echo/echo").await;
     assert!(forbidden["why"].as_str().unwrap().contains("was revoked"), "{forbidden}");
-}
-
-/// As `docs/security.md` says that a publisher's key is replaced.
-#[tokio::test]
-async fn a_publisher_goes_on_with_another_key_and_what_it_signed_anew_with_it() {
-    let mesh = TestMesh::new().await;
-    let a = mesh.node("a").start().await;
-    let echo = ManifestText::new(ECHO).write(&mesh, "echo.toml").await;
-    a.run(&echo, "echo/echo", &a).await;
-    let next = Publisher::new(mesh.folder().join("next.key")).await;
-    next.sign(&paths::guest("echo"), &mesh.signed("echo").await).await;
-    // Its key is nobody's yet.
-    let said = a.apply(&echo).await.refused();
-    assert!(said.contains("trust"), "{said}");
-    a.verb(["publisher", "add", next.public(), "--name", "next"]).await.ok();
-    a.apply(&echo).await.ok();
-    revoke(&a, mesh.publisher().public(), mesh.key()).await;
-    a.written("component-started", |one| one["publisher"] == next.public()).await;
-    a.sees_running("echo/echo", &[&a]).await;
-    assert_eq!(a.call("echo/echo", "echo", "[1]").await.unwrap(), "[1]");
 }
