@@ -179,7 +179,7 @@ impl Default for Limits {
             held_bytes: 64 * 1024 * 1024,
             outgoing_bytes: 8 * 1024 * 1024,
             connections: 512,
-            pending: 256,
+            pending: 64,
             artifacts_out: 8,
             nodes: 512,
         }
