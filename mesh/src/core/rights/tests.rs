@@ -4,8 +4,10 @@ mod succession;
 use std::time::Duration;
 
 use wattle_contracts::key::SigningKey;
-use wattle_contracts::record::{Admin, App, Charter, Hlc, Labels, Link, LinkOptions, Revocation};
-use wattle_contracts::trust::{DelegationBody, Invitation, InvitationBody};
+use wattle_contracts::record::{
+    Admin, App, Charter, Hlc, Labels, Link, LinkOptions, Operator, Revocation,
+};
+use wattle_contracts::trust::{DelegationBody, Invitation, InvitationBody, Invited};
 
 use super::*;
 
