@@ -148,15 +148,27 @@ impl Roster {
         papers.filter(belongs).map(|(_, paper)| paper).collect()
     }
 
-    /// Whether a peer still belongs.
+    /// Whether a peer still belongs. Of whom no paper is known, only that it is revoked can be.
     pub(super) fn check(&self, node: NodeId, now: UnixMillis) -> Result<(), Gone> {
+        self.standing(node, now).unwrap_or_else(|| match self.is_revoked(node) {
+            true => Err(Outcast::Revoked.into()),
+            false => Ok(()),
+        })
+    }
+
+    /// Whether `node` belongs, of which others may have told: it has shown its paper here, or it is
+    /// written down how it came. What somebody only says of a node makes it none.
+    pub(super) fn is_member(&self, node: NodeId, now: UnixMillis) -> bool {
+        node == self.me || self.standing(node, now).is_some_and(|standing| standing.is_ok())
+    }
+
+    /// Whether `node` belongs by its paper; `None` where none is known.
+    fn standing(&self, node: NodeId, now: UnixMillis) -> Option<Result<(), Gone>> {
         let rights = self.rights();
         let shown = self.shown().get(&node).map(|(paper, _)| paper.clone());
-        let Some(paper) = shown.or_else(|| rights.paper(node, None)) else {
-            let is_revoked = rights.is_revoked(node);
-            return if is_revoked { Err(Outcast::Revoked.into()) } else { Ok(()) };
-        };
-        Ok(stands(&rights, node, &paper, now, 0)?.check_time(now)?)
+        let paper = shown.or_else(|| rights.paper(node, None))?;
+        let stands = stands(&rights, node, &paper, now, 0).map_err(Gone::from);
+        Some(stands.and_then(|paper| Ok(paper.check_time(now)?)))
     }
 
     /// Those who have shown a paper here that let them in, and are there, or were a moment ago.
@@ -207,21 +219,6 @@ impl Roster {
         };
         let succeeded = shown.filter(|paper| !paper.successions.is_empty());
         succeeded.map_or(node, |paper| rights.first(paper.body.node))
-    }
-
-    /// Whether `node` belongs, of which others may have told: it has shown its paper here, or it is
-    /// written down how it came. What somebody only says of a node makes it none.
-    pub(super) fn is_member(&self, node: NodeId, now: UnixMillis) -> bool {
-        if node == self.me {
-            return true;
-        }
-        let rights = self.rights();
-        let shown = self.shown().get(&node).map(|(paper, _)| paper.clone());
-        rights.paper(node, shown.as_ref()).is_some_and(|paper| {
-            rights.belongs(node, &paper, now, 0).is_ok()
-                && rights.recognises(&paper, now).is_ok()
-                && paper.check_time(now).is_ok()
-        })
     }
 
     pub(super) fn is_revoked(&self, node: NodeId) -> bool {

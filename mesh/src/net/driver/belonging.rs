@@ -46,15 +46,14 @@ impl Driver {
         self.belonging.cut_off.retain(|node| connected.contains(node));
         self.roster.forget(|node| connected.contains(&node));
         let mut came = Vec::new();
-        for node in &connected {
-            if let Err(why) = self.roster.check(*node, wall) {
-                self.cut_off(*node, &why);
-            }
-        }
-        // Also those who have left again at once.
-        for node in self.roster.shown_here() {
-            if self.roster.check(node, wall).is_ok() {
-                came.extend(self.roster.unwritten(node));
+        // Also those who have left again at once are written down.
+        let known: BTreeSet<NodeId> =
+            connected.iter().copied().chain(self.roster.shown_here()).collect();
+        for node in known {
+            match self.roster.check(node, wall) {
+                Ok(()) => came.extend(self.roster.unwritten(node)),
+                Err(why) if connected.contains(&node) => self.cut_off(node, &why),
+                Err(_) => {}
             }
         }
         // Everybody who is connected sees it: not all need write it at the same moment.
