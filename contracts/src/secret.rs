@@ -111,9 +111,18 @@ pub fn open(
     key: &SigningKey,
 ) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let key = content_key(about, secret, key)?;
+    value(about, secret, &key)
+}
+
+/// The value, by the key under which it was encrypted.
+fn value(
+    about: &ConfigKey,
+    secret: &Secret,
+    key: &[u8; 32],
+) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let name = about.to_string();
     let mut value = Zeroizing::new(secret.sealed.clone());
-    let length = once(&key)?
+    let length = once(key)?
         .open_in_place(nonce(), Aad::from(name.as_bytes()), &mut value)
         .map_err(|_| SecretError::Damaged)?
         .len();
@@ -129,9 +138,9 @@ pub fn seal_on(
     key: &SigningKey,
     nodes: &[NodeId],
 ) -> Result<Secret, SecretError> {
-    // Nobody is handed what does not open.
-    open(about, secret, key)?;
     let key = content_key(about, secret, key)?;
+    // Nobody is handed what does not open.
+    value(about, secret, &key)?;
     Ok(Secret { sealed: secret.sealed.clone(), keys: seal_key(about, &key, nodes)? })
 }
 

@@ -84,14 +84,7 @@ impl Secrets {
     }
 
     fn open(&self, about: &ConfigKey, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-        let mut opened = Err(SecretError::NotForUs);
-        for key in &self.keys {
-            opened = secret::open(about, secret, key);
-            if !matches!(opened, Err(SecretError::NotForUs)) {
-                break;
-            }
-        }
-        opened
+        self.with_own(|key| secret::open(about, secret, key))
     }
 
     /// The same secret, for `node`.
@@ -101,14 +94,18 @@ impl Secrets {
         secret: &Secret,
         node: NodeId,
     ) -> Result<Secret, SecretError> {
-        let mut sealed = Err(SecretError::NotForUs);
-        for key in &self.keys {
-            sealed = secret::seal_on(about, secret, key, &[node]);
-            if !matches!(sealed, Err(SecretError::NotForUs)) {
-                break;
-            }
-        }
-        sealed
+        self.with_own(|key| secret::seal_on(about, secret, key, &[node]))
+    }
+
+    /// What comes of the first of this node's keys to which a secret is sealed.
+    fn with_own<T>(
+        &self,
+        attempt: impl Fn(&SigningKey) -> Result<T, SecretError>,
+    ) -> Result<T, SecretError> {
+        let mut attempts = self.keys.iter().map(|key| attempt(key));
+        let is_for_us =
+            |outcome: &Result<T, SecretError>| !matches!(outcome, Err(SecretError::NotForUs));
+        attempts.find(is_for_us).unwrap_or(Err(SecretError::NotForUs))
     }
 }
 
