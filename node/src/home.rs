@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{FlockOperation, flock};
-use wattle_contracts::id::NodeId;
+use wattle_contracts::id::{MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::{Authority, Paper};
 
@@ -139,27 +139,18 @@ impl Home {
         }
     }
 
-    /// Whether the paper in it is of a mesh that was made for development.
-    pub(crate) fn is_dev(&self) -> bool {
-        self.root.join(DEV).is_file()
+    /// Whether `mesh` is one that was made for development.
+    pub(crate) fn is_dev(&self, mesh: MeshId) -> bool {
+        fs::read_to_string(self.root.join(DEV)).is_ok_and(|text| text.trim() == mesh.to_string())
     }
 
     /// Writes down that it is.
-    pub(crate) fn mark_dev(&self) -> Result<()> {
-        replace_file(&self.root.join(DEV), b"a mesh for development\n")
+    pub(crate) fn mark_dev(&self, mesh: MeshId) -> Result<()> {
+        replace_file(&self.root.join(DEV), format!("{mesh}\n").as_bytes())
     }
 
     /// Keeps `paper` for the next start.
     pub(crate) fn keep_paper(&self, paper: &Paper) -> Result<()> {
-        // Of whatever mesh it was before, it is of another one now; who makes one for development says so again.
-        if self.paper()?.is_none_or(|old| old.body.mesh != paper.body.mesh) {
-            match fs::remove_file(self.root.join(DEV)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
-        }
         replace_file(&self.root.join("node.paper"), paper.to_text()?.as_bytes())
     }
 
@@ -206,7 +197,7 @@ const NODE_KEY: &str = "node.key";
 const NEXT_NODE_KEY: &str = "node.key.next";
 const FORMER: &str = "former";
 
-/// The file in a data folder that says that its mesh was made by `wattle up --dev`.
+/// The file in a data folder that names a mesh which was made there by `wattle up --dev`.
 const DEV: &str = "dev";
 
 /// The file in a data folder with the key of an operator.
@@ -288,23 +279,6 @@ fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    }
-}
-
-/// Opens a file of at most `limit` bytes for reading that is what it is called: no link that leads
-/// elsewhere, and no pipe that is waited for. With its size, in bytes.
-pub(crate) fn open_plain(path: &Path, limit: u64) -> std::io::Result<(u64, File)> {
-    use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let flags = i32::try_from(flags).map_err(std::io::Error::other)?;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    let wrong = |why: String| Err(std::io::Error::other(why));
-    match metadata.is_file() {
-        false => wrong("it is no file".into()),
-        true if metadata.len() > limit => wrong(format!("it has more than {limit} bytes")),
-        true => Ok((metadata.len(), file)),
     }
 }
 

@@ -15,6 +15,7 @@ mod http_body;
 pub mod http_heads;
 mod limits;
 mod outside;
+mod plain_file;
 mod state;
 mod trap;
 pub mod value;
@@ -31,4 +32,5 @@ pub use outside::{
     CallContext, Destination, HttpOutError, HttpTimeouts, IncomingMessage, KeyPage, KeyValue,
     KeyValueError, LocalSpan, LogLevel, Outside, PublishError, Remote, Surroundings, Way,
 };
+pub use plain_file::open_plain;
 pub use wasmtime::component::Val;

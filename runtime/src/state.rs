@@ -86,8 +86,6 @@ pub(crate) struct State {
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
     memory_left: usize,
-    /// Of what all instances of the component may have together, in bytes.
-    memory_taken: usize,
     elements_left: usize,
     /// Whether the component was refused memory: it may explain why it gave up.
     memory_refused: bool,
@@ -107,7 +105,6 @@ impl State {
             table,
             wasi: None,
             http,
-            memory_taken: 0,
             call,
         }
     }
@@ -167,7 +164,8 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        self.call.actor.give_memory_back(self.memory_taken);
+        let actor = &self.call.actor;
+        actor.give_memory_back(actor.limits.memory - self.memory_left);
     }
 }
 
@@ -249,10 +247,7 @@ impl ResourceLimiter for State {
         let left = self.memory_left.checked_sub(more);
         let left = left.filter(|_| self.call.actor.take_memory(more));
         match left {
-            Some(left) => {
-                self.memory_left = left;
-                self.memory_taken += more;
-            }
+            Some(left) => self.memory_left = left,
             None => self.memory_refused = true,
         }
         Ok(left.is_some())

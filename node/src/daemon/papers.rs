@@ -58,7 +58,7 @@ pub(super) fn belonging(
         home.keep_paper(&paper)?;
         paper.into()
     } else if let Some(paper) = home.paper()? {
-        if options.dev && !home.is_dev() {
+        if options.dev && !home.is_dev(paper.body.mesh) {
             bail!(
                 "the data folder {} belongs to a node of the mesh {}, which is none for development; name \
                  another folder with --data, or leave --dev away",
@@ -72,7 +72,7 @@ pub(super) fn belonging(
         let authority = SigningKey::generate()?;
         let paper = Paper::issue(&authority, id, now, None)?;
         home.keep_paper(&paper)?;
-        home.mark_dev()?;
+        home.mark_dev(paper.body.mesh)?;
         Belonging { paper, throw_away: Some(authority) }
     } else {
         bail!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use wattle_contracts::artifact::{self, ArtifactError, MAX_ARTIFACT};
 use wattle_contracts::id::{Digest, PublisherKey};
+use wattle_runtime::open_plain;
 
 use crate::home;
 
@@ -65,7 +66,7 @@ impl ArtifactStore {
         trusted: &[PublisherKey],
     ) -> Result<Option<Verified>, StoreArtifactError> {
         let path = self.path(wanted);
-        let read = home::open_plain(&path, MAX_ARTIFACT as u64).and_then(|(size, mut file)| {
+        let read = open_plain(&path, MAX_ARTIFACT as u64).and_then(|(size, mut file)| {
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
             file.read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -93,7 +94,7 @@ impl ArtifactStore {
 
     /// The file, to send it to a neighbour (who verifies it).
     pub(crate) fn file(&self, digest: Digest) -> Option<(u64, File)> {
-        home::open_plain(&self.path(digest), MAX_ARTIFACT as u64).ok()
+        open_plain(&self.path(digest), MAX_ARTIFACT as u64).ok()
     }
 
     pub(crate) fn holds(&self, digest: Digest) -> bool {

@@ -17,6 +17,7 @@ use wasmtime::component::Component;
 use wattle_contracts::id::Digest;
 
 use super::{CacheConfig, EngineError};
+use crate::plain_file::open_plain;
 
 /// The first bytes of each file; the number changes with the format.
 const MAGIC: &[u8; 16] = b"wattle-code-v1\n\0";
@@ -101,15 +102,11 @@ impl Cache {
     }
 
     fn read(&self, path: &Path, digest: &Digest) -> Result<Vec<u8>, Unusable> {
-        let mut file = match open_plain(path) {
-            Ok(file) => file,
+        let mut file = match open_plain(path, self.limit) {
+            Ok((_, file)) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::Absent),
             Err(error) => return Err(Unusable::Unreadable(error)),
         };
-        let metadata = file.metadata().map_err(Unusable::Unreadable)?;
-        if !metadata.is_file() || metadata.len() > self.limit {
-            return Err(Unusable::Changed);
-        }
         let mut header = [0; MAGIC.len() + TAG];
         file.read_exact(&mut header).map_err(|_| Unusable::Changed)?;
         let mut code = Vec::new();
@@ -179,21 +176,6 @@ enum Unusable {
     Unreadable(io::Error),
     #[error("the file was changed, or belongs to another key")]
     Changed,
-}
-
-/// Opens a file for reading that is what it is called: no link that leads elsewhere, and no pipe that is
-/// waited for.
-fn open_plain(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
-    }
-    options.open(path)
 }
 
 fn create_private_directory(path: &Path) -> io::Result<()> {
