@@ -209,6 +209,7 @@ mod tests {
         headers.append(header::HOST, host);
         assert_eq!(hosts.check(&path, &headers), Err(Misdirected::NoHost));
     }
+
     /// One of the two hosts that are meant, with any port that is one, or none.
     fn is_meant(text: &str) -> bool {
         let text = text.to_ascii_lowercase();

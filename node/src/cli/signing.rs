@@ -78,6 +78,7 @@ mod tests {
         assert!(sign_draft(secret(other), &key, Some(&expected)).is_err());
         assert!(sign_draft(draft(RecordKey::Charter, taken_back()), &key, None).is_err());
     }
+
     #[test]
     fn with_the_time_of_a_clock_that_is_off_nothing_is_signed_and_the_person_is_told_of_clocks() {
         let key = SigningKey::from_seed([1; 32]).unwrap();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_runtime::{CallContext, HttpBody};
@@ -116,9 +117,10 @@ impl Gateway {
             let node = Arc::clone(&node);
             let timeout = self.timeout;
             // Nothing below this has a clock before it knows which HTTP is spoken.
-            let (asks, asked) = watch::channel(false);
+            let asked = Arc::<AtomicBool>::default();
+            let asks = Arc::clone(&asked);
             let answer = service_fn(move |request: Request<Incoming>| {
-                asks.send_if_modified(|asked| !std::mem::replace(asked, true));
+                asks.store(true, Ordering::Relaxed);
                 let node = Arc::clone(&node);
                 async move { Ok::<_, Infallible>(handle(&node, timeout, request).await) }
             });
@@ -129,7 +131,7 @@ impl Gateway {
                     outcome = connection => if let Err(error) = outcome {
                         tracing::debug!(%error, "an HTTP connection broke off");
                     },
-                    () = silent(asked) => {
+                    () = silent(&asked) => {
                         tracing::debug!(%address, "an HTTP connection that asked for nothing: closed");
                     }
                 }
@@ -172,8 +174,9 @@ impl Gateway {
 }
 
 /// Ends when a client has had its time and has asked for nothing.
-async fn silent(mut asked: watch::Receiver<bool>) {
-    if timeout(HEAD, asked.wait_for(|asked| *asked)).await.is_ok() {
+async fn silent(asked: &AtomicBool) {
+    tokio::time::sleep(HEAD).await;
+    if asked.load(Ordering::Relaxed) {
         std::future::pending().await
     }
 }
@@ -247,11 +250,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_asks_for_nothing_is_given_up_and_who_has_asked_is_not() {
-        let (asks, asked) = watch::channel(false);
-        let quiet = tokio::spawn(silent(asked.clone()));
-        quiet.await.unwrap();
-        let served = tokio::spawn(silent(asked));
-        asks.send_replace(true);
-        assert!(timeout(HEAD * 10, served).await.is_err());
+        let asked = AtomicBool::new(false);
+        silent(&asked).await;
+        let served = async {
+            asked.store(true, Ordering::Relaxed);
+            silent(&asked).await;
+        };
+        assert!(tokio::time::timeout(HEAD * 10, served).await.is_err());
     }
 }

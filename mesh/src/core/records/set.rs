@@ -76,18 +76,17 @@ impl Set {
     ) -> Result<Option<Arc<Record>>, WireError> {
         self.ranges.insert(id, element(Kind::Current, record.clone())?);
         self.bytes += size;
+        let held = Held { record: record.clone(), size };
+        let previous = self.records.insert(record.key.clone(), held);
+        if let Some(previous) = &previous {
+            self.bytes -= previous.size;
+            self.forget_summary(&previous.record);
+        }
         if let RecordKey::Cell(_) = record.key {
             let of_one = self.summaries.entry(record.version.writer).or_default();
             of_one.insert((record.version, record.key.clone()));
         }
-        let previous = self.records.insert(record.key.clone(), Held { record, size });
-        self.bytes -= previous.as_ref().map_or(0, |held| held.size);
-        let previous = previous.map(|held| held.record);
-        if let Some(previous) = &previous {
-            let stays = self.version(&previous.key) == Some(previous.version);
-            self.forget_summary(previous.as_ref(), stays);
-        }
-        Ok(previous)
+        Ok(previous.map(|held| held.record))
     }
 
     /// Lets go of the current record of a key.
@@ -97,12 +96,12 @@ impl Set {
             self.ranges.remove(&id);
         }
         self.bytes -= held.size;
-        self.forget_summary(&held.record, false);
+        self.forget_summary(&held.record);
         Some(held.record)
     }
 
-    fn forget_summary(&mut self, record: &Record, stays: bool) {
-        let (RecordKey::Cell(_), false) = (&record.key, stays) else { return };
+    fn forget_summary(&mut self, record: &Record) {
+        let RecordKey::Cell(_) = record.key else { return };
         let writer = record.version.writer;
         let Some(of_one) = self.summaries.get_mut(&writer) else { return };
         of_one.remove(&(record.version, record.key.clone()));

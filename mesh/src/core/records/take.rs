@@ -197,8 +197,8 @@ impl Records {
         }
         let bytes = self.set.bytes() - known.unwrap_or(0) + size;
         // Whatever else fills all places: who is thrown out must find one.
-        let reserve = if Rights::rank(&record.key) < u8::MAX { 0 } else { RESERVE };
-        let of = |limit: usize| limit - limit.checked_div(reserve).unwrap_or(0);
+        let is_ranked = Rights::rank(&record.key) < u8::MAX;
+        let of = |limit: usize| if is_ranked { limit } else { limit - limit / RESERVE };
         let has_place = known.is_some() || self.set.len() < of(self.limits.records);
         bytes <= of(self.limits.bytes) && has_place
     }
@@ -209,15 +209,10 @@ impl Records {
         let RecordKey::Cell(_) = record.key else { return Ok(None) };
         let writer = record.version.writer;
         let others = self.set.summaries_by(writer).filter(|(_, key)| *key != record.key);
-        let mut oldest = None;
-        let mut count = 0;
-        for (version, key) in others {
-            count += 1;
-            oldest = oldest.or(Some((*version, key)));
-        }
-        match oldest.filter(|_| count >= MAX_SUMMARIES) {
+        let others: Vec<&(Version, RecordKey)> = others.collect();
+        match others.first().filter(|_| others.len() >= MAX_SUMMARIES) {
             None => Ok(None),
-            Some((version, _)) if record.version < version => {
+            Some((oldest, _)) if record.version < *oldest => {
                 Err(Refusal::TooManyCells { key: record.key.clone(), writer })
             }
             Some((_, key)) => Ok(Some(key.clone())),

@@ -104,17 +104,9 @@ impl Taken {
 
     fn make_room(&mut self, now: UnixMillis, caller: NodeId) -> Result<(), Refusal> {
         let own = self.runs.range((caller, 0)..=(caller, u64::MAX));
-        let (mut count, mut oldest) = (0, None);
-        for (run, window) in own {
-            count += 1;
-            let is_older = |(_, used): &(_, UnixMillis)| window.used < *used;
-            if oldest.as_ref().is_none_or(is_older) {
-                oldest = Some((*run, window.used));
-            }
-        }
-        if let Some((run, _)) = oldest.filter(|_| count >= MAX_OF_ONE) {
-            self.runs.remove(&run);
-        }
+        let (count, oldest) = (own.clone().count(), own.min_by_key(|(_, window)| window.used));
+        let oldest = oldest.filter(|_| count >= MAX_OF_ONE).map(|(run, _)| *run);
+        oldest.and_then(|run| self.runs.remove(&run));
         if self.runs.len() >= MAX_RUNS {
             self.runs.retain(|_, window| window.used.plus(FORGOTTEN) >= now);
         }
