@@ -46,7 +46,10 @@ fn free<H, B>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::wait::PATIENCE;
 
     #[test]
     fn a_port_is_free_for_a_node_and_given_once() {
@@ -55,7 +58,16 @@ mod tests {
             assert!(!addresses[..at].contains(address), "{addresses:?}");
             assert!(address.port() < 32_768, "{address}");
         }
-        UdpSocket::bind(addresses[0]).unwrap();
-        TcpListener::bind(addresses[2]).unwrap();
+        bound(|| UdpSocket::bind(addresses[0]));
+        bound(|| TcpListener::bind(addresses[2]));
+    }
+
+    /// Another test may be starting a process, which has all that is open here until it is another program.
+    fn bound<T>(bind: impl Fn() -> io::Result<T>) {
+        let begun = Instant::now();
+        while let Err(error) = bind() {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
