@@ -37,6 +37,13 @@ struct Kept {
     clock: Option<ClockNote>,
 }
 
+impl Shelf {
+    /// How many messages are on it that a group has not settled.
+    pub fn waiting(&self) -> usize {
+        self.kept.lock().unwrap().messages.len()
+    }
+}
+
 #[async_trait]
 impl MessageStore for Shelf {
     fn load(&self) -> Result<StoredMessages, StoreError> {
