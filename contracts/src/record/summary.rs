@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hlc, Labels};
 use crate::id::{ComponentId, NodeId};
+use crate::wire;
 
 /// The nodes of a cell, as one of them knows them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ impl Summary {
     /// How many members one may list.
     pub const MAX_MEMBERS: usize = 256;
 
+    /// How many bytes it may have as it travels.
+    pub const MAX_BYTES: usize = 256 * 1024;
+
     /// How many addresses one may have.
     pub const MAX_ADDRESSES: usize = 4;
 
@@ -63,6 +67,10 @@ impl Summary {
         if self.members.iter().any(|member| member.addresses.len() > Self::MAX_ADDRESSES) {
             return Err(format!("a node has more than {} addresses", Self::MAX_ADDRESSES));
         }
+        let bytes = wire::encode(self).map_err(|error| error.to_string())?.len();
+        if bytes > Self::MAX_BYTES {
+            return Err(format!("it has {bytes} bytes, more than {}", Self::MAX_BYTES));
+        }
         Ok(())
     }
 }
@@ -70,7 +78,6 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire;
 
     fn member(byte: u8) -> CellMember {
         CellMember {
@@ -91,6 +98,9 @@ mod tests {
         assert!(of(vec![member(1); 300]).is_err());
         let many = CellMember { addresses: vec!["x".into(); 5], ..member(1) };
         assert!(of(vec![many]).is_err());
+        let long = ("note".to_string(), "x".repeat(Summary::MAX_BYTES));
+        let large = CellMember { labels: [long].into(), ..member(1) };
+        assert!(of(vec![large]).unwrap_err().contains("bytes"));
     }
 
     #[test]

@@ -138,6 +138,10 @@ pub struct Records {
     set: Set,
     /// Who may write what; `None` where nobody asks.
     rights: Option<Rights>,
+    /// When the rights were computed from all records, and when they have to be, for what members
+    /// have written since.
+    reconsidered: Option<Time>,
+    doubted: Time,
     held_back: BTreeMap<RecordKey, Record>,
     wanted: BTreeMap<ElementId, (Hlc, Time)>,
     peers: BTreeSet<NodeId>,
@@ -202,6 +206,8 @@ impl Records {
             clock,
             set,
             rights: None,
+            reconsidered: None,
+            doubted: Time::NEVER,
             held_back: BTreeMap::new(),
             wanted: BTreeMap::new(),
             peers: BTreeSet::new(),
@@ -264,7 +270,7 @@ impl Records {
         if let Err(why) = clock::check(wall, record.version.at) {
             return Err(Refusal::TooFarAhead { key: record.key, why });
         }
-        let news = self.accept(wall, record, out)?;
+        let news = self.accept((now, wall), record, out)?;
         self.spread(now, &news, None, rng, out);
         Ok(())
     }
@@ -362,6 +368,9 @@ impl Records {
         if self.rumours.next_at() <= now {
             self.tell(now, None, rng, out);
         }
+        if self.doubted <= now {
+            self.reconsider(now, out);
+        }
         if now < self.next_round {
             return;
         }
@@ -401,7 +410,7 @@ impl Records {
 
     /// When [`Records::tick`] has something to do.
     pub fn wake_at(&self) -> Time {
-        self.next_round.min(self.rumours.next_at())
+        self.next_round.min(self.rumours.next_at()).min(self.doubted)
     }
 
     /// The current record of a key; perhaps a tombstone.

@@ -28,6 +28,7 @@ use authority::HandedOver;
 pub use error::{Outcast, Unentitled};
 pub use role::Role;
 use succession::Followed;
+pub use succession::MOST_SUCCESSIONS;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -124,13 +125,16 @@ impl Rights {
         &self.ground
     }
 
+    /// How high a revocation stands, by [`Rights::rank`].
+    pub const REVOCATION: u8 = 3;
+
     /// How high a record of this key stands: a lower number decides about a higher one.
     pub fn rank(key: &RecordKey) -> u8 {
         match key {
             RecordKey::Handover(_) => 0,
             RecordKey::Charter | RecordKey::Admin(_) => 1,
             RecordKey::Revocation(Revoked::Admin(_)) => 2,
-            RecordKey::Revocation(_) => 3,
+            RecordKey::Revocation(_) => Self::REVOCATION,
             RecordKey::Succession(_) => 4,
             RecordKey::Operator(_) => 5,
             RecordKey::Admitted(_) | RecordKey::Renewer(_) | RecordKey::Renewed(_) => 6,

@@ -24,9 +24,9 @@ pub const GAP: Duration = Duration::from_secs(2);
 /// How many bytes of summaries a cell writes in a second, in the long run.
 pub const RATE: usize = 1024;
 
-/// The largest summary that is written, in bytes. Of a cell that has more to say, the nodes that
-/// come last by rank are left out.
-const MAX_BYTES: usize = 128 * 1024;
+/// The largest summary that is written, in bytes: half of what others take. Of a cell that has more
+/// to say, the nodes that come last by rank are left out.
+const MAX_BYTES: usize = Summary::MAX_BYTES / 2;
 
 /// The summary of a cell with these members, by rank, as many as there is room for; and its bytes.
 pub fn draft(cell: &CellName, members: Vec<CellMember>) -> (Summary, usize) {

@@ -1,13 +1,29 @@
 //! What the rights of its writers make of the set.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use wattle_contracts::id::MeshId;
-use wattle_contracts::record::{Record, RecordKey, Version};
+use wattle_contracts::id::{MeshId, NodeId};
+use wattle_contracts::record::{Record, RecordBody, RecordKey, Version};
 use wattle_contracts::trust::Handovers;
 
 use super::{Output, Records, Refusal, Write};
 use crate::core::rights::Rights;
+use crate::core::time::Time;
+
+/// What members write has the rights computed anew so often at most: this, and so much for each
+/// record that is held, of which it takes about a tenth.
+const DOUBT: Duration = Duration::from_millis(100);
+const DOUBT_PER_RECORD: Duration = Duration::from_micros(10);
+
+/// Whether a record may change the right of others to theirs, and who writes such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Governs {
+    Nothing,
+    ByAuthority,
+    ByMember,
+}
 
 /// How many successions are kept of keys that belong to nobody known.
 pub(super) const MAX_UNANCHORED: usize = 16;
@@ -17,7 +33,8 @@ impl Records {
     /// authority's handovers `ground` are known. What is held and does not count is dropped.
     pub fn govern(&mut self, mesh: MeshId, ground: Handovers, out: &mut Vec<Output>) {
         self.rights = Some(Rights::of(mesh, ground, []));
-        self.reconsider(out);
+        self.reconsider(Time::ZERO, out);
+        self.reconsidered = None;
     }
 
     /// Who may write what, and who belongs, by what is held.
@@ -38,11 +55,26 @@ impl Records {
         let (RecordKey::Succession(former), Some(rights)) = (&record.key, &self.rights) else {
             return Ok(());
         };
-        let is_known = rights.is_written(*former) || rights.successor(*former).is_some();
-        match is_known || rights.unanchored() < MAX_UNANCHORED {
-            true => Ok(()),
-            false => Err(Refusal::Unanchored { key: record.key.clone() }),
+        if rights.is_written(*former) || rights.successor(*former).is_some() {
+            return Ok(());
         }
+        let unanchored = rights.unanchored();
+        // An earlier one takes the place of a later one when the rights are computed anew.
+        let is_later = |(last, _): &(Version, NodeId)| *last < record.version;
+        match unanchored.len() >= 2 * MAX_UNANCHORED
+            || unanchored.get(MAX_UNANCHORED - 1).is_some_and(is_later)
+        {
+            true => Err(Refusal::Unanchored { key: record.key.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// The successions that have no place, because too many are held of keys of nobody known. Those
+    /// of the lowest versions stay, on every node, and this node's own.
+    fn surplus(&self, rights: &Rights) -> BTreeSet<RecordKey> {
+        let others = rights.unanchored().into_iter().map(|(_, former)| former);
+        let others = others.filter(|former| rights.present(*former) != self.me);
+        others.skip(MAX_UNANCHORED).map(RecordKey::Succession).collect()
     }
 
     pub(super) fn check_proof(&self, record: &Record) -> Result<(), Refusal> {
@@ -51,25 +83,51 @@ impl Records {
         rights.prove(record).map_err(|why| Refusal::Unentitled { key, why: Box::new(why) })
     }
 
-    /// Takes note of a record that has become current. Whether it changes the rights of others.
-    pub(super) fn learn(&mut self, record: &Record) -> bool {
-        let Some(rights) = &mut self.rights else { return false };
-        if Rights::govern(&record.key) {
-            return true;
+    /// Takes note of a record that has become current. Whether it changes the rights of others, who
+    /// must then have them computed anew.
+    pub(super) fn learn(&mut self, record: &Record) -> Governs {
+        let Some(rights) = &mut self.rights else { return Governs::Nothing };
+        let by_member = match &record.body {
+            RecordBody::Succession(_) => true,
+            // Whoever has the invitation writes it, and can write it again.
+            RecordBody::Operator(operator) => operator.invitation.is_some(),
+            _ => false,
+        };
+        if Rights::govern(&record.key) && !by_member {
+            return Governs::ByAuthority;
         }
         rights.learn(record);
-        rights.is_overfull(record)
+        match by_member || rights.is_overfull(record) {
+            true => Governs::ByMember,
+            false => Governs::Nothing,
+        }
+    }
+
+    /// Computes the rights anew now or soon, because of what any member can write as often as it
+    /// likes: that looks at every record, and must not take all of the node's time.
+    pub(super) fn doubt(&mut self, now: Time, out: &mut Vec<Output>) {
+        let records = u32::try_from(self.set.len()).unwrap_or(u32::MAX);
+        let every = DOUBT.saturating_add(DOUBT_PER_RECORD.saturating_mul(records));
+        let due = self.reconsidered.map_or(now, |at| at.plus(every));
+        match due <= now {
+            true => self.reconsider(now, out),
+            false => self.doubted = self.doubted.min(due),
+        }
     }
 
     /// Computes the rights anew, and drops what does not count by them: until nothing changes, as
     /// what is dropped may let an older record count that lost against it.
-    pub(super) fn reconsider(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn reconsider(&mut self, now: Time, out: &mut Vec<Output>) {
+        (self.reconsidered, self.doubted) = (Some(now), Time::NEVER);
         let Some(mut rights) = self.rights.take() else { return };
         loop {
             let ground = rights.ground().clone();
             let records = self.set.iter().map(Arc::as_ref);
             rights = Rights::of(rights.mesh(), ground, records);
-            let void = |record: &&Arc<Record>| rights.check(record).is_err();
+            let surplus = self.surplus(&rights);
+            let void = |record: &&Arc<Record>| {
+                rights.check(record).is_err() || surplus.contains(&record.key)
+            };
             let lost: Vec<(RecordKey, Version)> = self
                 .set
                 .lost()

@@ -139,7 +139,7 @@ impl Records {
 
     pub(super) fn pushed(
         &mut self,
-        (now, wall): super::Moment,
+        moment: super::Moment,
         from: NodeId,
         mut current: Vec<Record>,
         lost: Vec<Record>,
@@ -156,7 +156,7 @@ impl Records {
             self.rumours.is_known(known.collect::<Vec<_>>());
         }
         for record in current {
-            match self.take(wall, record, &mut newer_here, out) {
+            match self.take(moment, record, &mut newer_here, out) {
                 Ok(taken) => news.extend(taken),
                 Err(reason) => out.push(Output::Refused { from: Some(from), reason }),
             }
@@ -165,7 +165,7 @@ impl Records {
             if let Ok(id) = set::lost_id(&record.key, record.version) {
                 newer_here.retain(|newer| *newer != id);
             }
-            match self.take_lost(wall, Arc::new(record), out) {
+            match self.take_lost(moment.1, Arc::new(record), out) {
                 Ok(taken) => news.extend(taken),
                 Err(reason) => out.push(Output::Refused { from: Some(from), reason }),
             }
@@ -173,7 +173,7 @@ impl Records {
         newer_here.sort();
         newer_here.dedup();
         self.send(from, newer_here, out);
-        self.spread(now, &news, Some(from), rng, out);
+        self.spread(moment.0, &news, Some(from), rng, out);
     }
 
     pub(super) fn cut<T>(

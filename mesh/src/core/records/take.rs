@@ -7,12 +7,15 @@ use wattle_contracts::control::ElementId;
 use wattle_contracts::record::{Record, RecordError, RecordKey, Version};
 use wattle_contracts::trust::UnixMillis;
 
+use super::rights::Governs;
 use super::{MAX_HELD_BACK, Moment, Output, Records, Refusal, Write, set};
 use crate::core::clock;
 use crate::core::rights::Rights;
 
-/// One part in so many of the limits is kept for what says who belongs and who may.
+/// One part in so many of the limits is kept for what says who belongs and who may; and one in so
+/// many for that alone which takes a right away, and is only for admins and the authority to say.
 const RESERVE: usize = 16;
+const LAST_RESERVE: usize = 64;
 
 /// Of how many cells one node's summaries are kept: it is in one, and was in some others before.
 pub(super) const MAX_SUMMARIES: usize = 8;
@@ -22,7 +25,7 @@ impl Records {
     /// what is known already. Where this node knows better, that goes into `newer_here`.
     pub(super) fn take(
         &mut self,
-        wall: UnixMillis,
+        moment: Moment,
         record: Record,
         newer_here: &mut Vec<ElementId>,
         out: &mut Vec<Output>,
@@ -39,18 +42,18 @@ impl Records {
                 }
                 // Its writer did not know the one that is current, nor the other way round: it
                 // was made at the same time, and has lost.
-                self.take_lost(wall, Arc::new(record), out)
+                self.take_lost(moment.1, Arc::new(record), out)
             }
             Some(known) if known.version == version => {
                 // Most of what comes is known, to the letter.
                 if *known == record || known.digest() == record.digest() {
                     return Ok(Vec::new());
                 }
-                self.settle_ambiguous(wall, &known, record, out)
+                self.settle_ambiguous(moment, &known, record, out)
             }
             _ => {
                 let id = set::current_id(&record.key).map_err(RecordError::from)?;
-                let news = self.accept(wall, record, out)?;
+                let news = self.accept(moment, record, out)?;
                 // Who sent the winner may not have heard of the one that lost.
                 newer_here.extend(news.iter().copied().filter(|new| *new != id));
                 Ok(news)
@@ -61,7 +64,7 @@ impl Records {
     /// One version, two records: every node keeps the one with the higher digest, and says so.
     fn settle_ambiguous(
         &mut self,
-        wall: UnixMillis,
+        moment: Moment,
         known: &Record,
         other: Record,
         out: &mut Vec<Output>,
@@ -71,7 +74,7 @@ impl Records {
         if let (Ok(other_digest), Ok(known_digest)) = digests
             && other_digest > known_digest
         {
-            self.accept(wall, other, out)?;
+            self.accept(moment, other, out)?;
         }
         Err(Refusal::Ambiguous { key })
     }
@@ -80,7 +83,7 @@ impl Records {
     /// back the names of what is new: the record, and a change that lost against it.
     pub(super) fn accept(
         &mut self,
-        wall: UnixMillis,
+        (now, wall): Moment,
         record: Record,
         out: &mut Vec<Output>,
     ) -> Result<Vec<ElementId>, Refusal> {
@@ -130,8 +133,10 @@ impl Records {
         out.push(Output::Persist(Write::Current(record)));
         out.push(Output::Changed { key, previous });
         news.push(id);
-        if governs {
-            self.reconsider(out);
+        match governs {
+            Governs::Nothing => {}
+            Governs::ByAuthority => self.reconsider(now, out),
+            Governs::ByMember => self.doubt(now, out),
         }
         Ok(news)
     }
@@ -196,9 +201,13 @@ impl Records {
             return true;
         }
         let bytes = self.set.bytes() - known.unwrap_or(0) + size;
-        // Whatever else fills all places: who is thrown out must find one.
-        let is_ranked = Rights::rank(&record.key) < u8::MAX;
-        let of = |limit: usize| if is_ranked { limit } else { limit - limit / RESERVE };
+        // Whatever else fills all places, by whatever members can write: a revocation must find one.
+        let rank = Rights::rank(&record.key);
+        let of = |limit: usize| match rank {
+            rank if rank <= Rights::REVOCATION => limit,
+            u8::MAX => limit - limit / RESERVE,
+            _ => limit - limit / LAST_RESERVE,
+        };
         let has_place = known.is_some() || self.set.len() < of(self.limits.records);
         bytes <= of(self.limits.bytes) && has_place
     }
@@ -248,7 +257,7 @@ impl Records {
             self.held_back.extract_if(.., is_due).map(|(_, record)| record).collect();
         let mut news = Vec::new();
         for record in due {
-            match self.take(wall, record, &mut Vec::new(), out) {
+            match self.take((now, wall), record, &mut Vec::new(), out) {
                 Ok(taken) => news.extend(taken),
                 Err(reason) => out.push(Output::Refused { from: None, reason }),
             }

@@ -14,8 +14,9 @@ use wattle_contracts::trust::{Paper, Succession};
 
 use super::{Outcast, Rights, Unentitled};
 
-/// No node changes its key more often within what is asked here.
-const MOST: usize = 1000;
+/// How many keys may follow one another. A node that changes its key every month comes into the mesh
+/// anew after five years; a member that makes up keys has no more places than this.
+pub const MOST_SUCCESSIONS: usize = 64;
 
 /// By whom a node is followed, and what stays of what its old key signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,7 @@ pub(super) struct Followed {
 impl Rights {
     /// The node as it is called now.
     pub fn present(&self, node: NodeId) -> NodeId {
-        let next = |node: &NodeId| self.successor(*node);
-        std::iter::successors(Some(node), next).take(MOST).last().unwrap_or(node)
+        self.after(node).last().unwrap_or(node)
     }
 
     /// The key by which that of `node` is followed.
@@ -41,7 +41,7 @@ impl Rights {
     /// The node as it was called first: by that it is remembered what it had, sent and was sent.
     pub fn first(&self, node: NodeId) -> NodeId {
         let before = |node: &NodeId| self.follows.get(node).copied();
-        std::iter::successors(Some(node), before).take(MOST).last().unwrap_or(node)
+        std::iter::successors(Some(node), before).take(MOST_SUCCESSIONS + 1).last().unwrap_or(node)
     }
 
     /// Whether it is written down how the node came whose key this is, or was.
@@ -49,9 +49,13 @@ impl Rights {
         self.admitted(self.first(node)).is_some()
     }
 
-    /// How many keys are followed of which nobody knows whose they were.
-    pub fn unanchored(&self) -> usize {
-        self.followed.keys().filter(|former| !self.is_written(**former)).count()
+    /// The keys that are followed and of which nobody knows whose they were, the one first that was
+    /// followed first.
+    pub fn unanchored(&self) -> Vec<(Version, NodeId)> {
+        let unknown = self.followed.iter().filter(|(former, _)| !self.is_written(**former));
+        let mut unknown: Vec<_> = unknown.map(|(former, by)| (by.version, *former)).collect();
+        unknown.sort_unstable();
+        unknown
     }
 
     pub(super) fn follow(&mut self, former: NodeId, succeeded: &Succeeded, version: Version) {
@@ -88,9 +92,17 @@ impl Rights {
             return no("it follows another one");
         }
         let earlier = self.before(former).any(|(node, at)| node == successor && at < version);
-        match earlier {
-            true => no("it came before it"),
-            false => Ok(()),
+        if earlier {
+            return no("it came before it");
+        }
+        // Those that came first here, and not those of the lowest versions: else a member could have
+        // the beginning of a chain thrown out by its end, and begin another one, for ever.
+        match self.before(former).count() + self.after(successor).count() < MOST_SUCCESSIONS {
+            true => Ok(()),
+            false => {
+                no("so many keys follow one another already that this one is refused: invite \
+                         the node anew")
+            }
         }
     }
 
@@ -100,7 +112,13 @@ impl Rights {
             let former = self.follows.get(node)?;
             Some((*former, self.followed.get(former)?.version))
         };
-        std::iter::successors(Some((node, Version::LEAST)), step).skip(1).take(MOST)
+        std::iter::successors(Some((node, Version::LEAST)), step).skip(1).take(MOST_SUCCESSIONS)
+    }
+
+    /// Those that `node` became.
+    fn after(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let next = |node: &NodeId| self.successor(*node);
+        std::iter::successors(Some(node), next).skip(1).take(MOST_SUCCESSIONS)
     }
 
     /// Whether `former` was revoked by somebody who did not know of this successor, or meant it too.

@@ -302,10 +302,12 @@ proptest! {
             }
         }
         // Each round, rights may become known that let more count.
-        for _ in 0..12 {
+        for round in 1..=12 {
             for (from, to) in [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)] {
                 let mut taken = std::mem::replace(&mut nodes[to], governed());
                 tell_all(&nodes[from], &mut taken);
+                let now = Time::ZERO.plus(Duration::from_secs(round));
+                taken.tick(now, WALL, &mut rng(), &mut Vec::new());
                 nodes[to] = taken;
             }
         }
