@@ -8,44 +8,17 @@
 
 mod codec;
 mod frame;
+mod greeting;
 mod routes;
 
 pub use codec::{WireError, decode, encode};
 pub use frame::{Frame, FrameDecoder, FrameEncoder, FrameHead, Head, MAX_FRAME, Side};
-
-use serde::{Deserialize, Serialize};
-
-use crate::id::{CellName, MeshId};
-use crate::trust::Paper;
+pub use greeting::{Greeting, Hello, Knock, MAX_HELLO, MAX_KNOCK, NOT_OF_THIS_MESH};
 
 /// The version of everything in this module. Two nodes talk only where it is equal; a change of
-/// format raises it.
-pub const VERSION: u16 = 4;
-
-/// The largest admission message, in bytes: all that a stranger can make a node read.
-pub const MAX_HELLO: usize = 8192;
-
-/// The first message in both directions of a connection, before anything else is exchanged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// [`VERSION`] of the sender.
-    pub version: u16,
-    /// The mesh it belongs to.
-    pub mesh: MeshId,
-    /// Its paper. Sent only to a peer that has shown its own, or by the dialler.
-    pub paper: Paper,
-    /// The cell that it is in: it must be known before anything is gossiped.
-    pub cell: CellName,
-}
-
-/// The answer to a [`Hello`]: each side says it, so that both know the other's verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// The peer belongs to this mesh.
-    Admitted,
-    /// It does not; the connection is closed after this.
-    Refused {
-        /// For the log of the one refused. Says nothing of the mesh.
-        reason: String,
-    },
-}
+/// format raises it. A [`Knock`] and a refusal keep their form in every version, so that nodes of
+/// two versions can say so.
+///
+/// Since 5, whoever connects proves first that it knows the mesh: before that, the dialler showed
+/// its paper to whoever answered, and a refusal named the mesh.
+pub const VERSION: u16 = 5;

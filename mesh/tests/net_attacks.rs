@@ -8,7 +8,7 @@ mod net_common;
 use std::time::Duration;
 
 use futures::AsyncReadExt as _;
-use net_common::raw::{self, Raw, hear, hello, say};
+use net_common::raw::{self, Raw, hello, say};
 use net_common::*;
 use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::{InviteKey, NodeId, OperatorKey};
@@ -18,7 +18,7 @@ use wattle_contracts::record::{
     Revocation, Revoked,
 };
 use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Paper, UnixMillis};
-use wattle_contracts::wire::{Hello, Verdict};
+use wattle_contracts::wire::{Greeting, Hello};
 use wattle_mesh::net::{Mesh, Standing, WallClock};
 
 const CONTROL: &str = "/wattle/control/1";
@@ -48,13 +48,8 @@ async fn push(control: &mut libp2p::quic::Stream, current: Vec<Record>) {
 
 /// Shows a greeting, and expects to be refused for this reason.
 async fn is_refused(number: u8, mesh: &Mesh, shown: &Hello, why: &str) {
-    let mut raw = Raw::connect(number, mesh).await;
-    let mut door = raw.open().await;
-    say(&mut door, shown).await.unwrap();
-    match hear(&mut door).await.unwrap() {
-        Verdict::Refused { reason } => assert!(reason.contains(why), "{reason}"),
-        Verdict::Admitted => panic!("admitted, where expected: {why}"),
-    }
+    let raw = Raw::connect(number, mesh).await;
+    raw.is_refused(mesh.mesh_id(), mesh.node_id(), shown.clone(), why).await;
 }
 
 /// Waits until the other side has closed a connection, whatever it opened before.
@@ -69,15 +64,13 @@ async fn a_handshake_that_was_listened_to_is_worth_nothing_to_anybody_else() {
     let world = World::new();
     let mesh = start(world.config(1)).await;
     // What an honest member says, and what the node itself answers.
-    let honest = hello(world.mesh(), paper(&world.authority, Raw::id(8), now(), None));
+    let honest = hello(paper(&world.authority, Raw::id(8), now(), None));
     let mut raw = Raw::connect(8, &mesh).await;
-    let mut door = raw.open().await;
-    say(&mut door, &honest).await.unwrap();
-    assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
-    let answered: Hello = hear(&mut door).await.unwrap();
-    say(&mut door, &Verdict::Admitted).await.unwrap();
+    let (mut door, answer) = raw.show(world.mesh(), mesh.node_id(), honest.clone()).await;
+    let Greeting::Hello(answered) = answer else { panic!("{answer:?}") };
+    say(&mut door, &Greeting::Admitted).await.unwrap();
     eventually("it is in", || mesh.metrics().connections_opened == 1).await;
-    for overheard in [honest, answered] {
+    for overheard in [honest, *answered] {
         is_refused(9, &mesh, &overheard, "its bearer is").await;
     }
     assert_eq!(mesh.metrics().connections_opened, 1);
@@ -100,7 +93,7 @@ async fn a_member_that_is_revoked_is_cut_off_and_whatever_it_had_signed_is_void(
         eventually("nobody has it", || mesh.records().get(&theirs).is_none()).await;
     }
     assert_eq!(two.metrics().cut_off, 1);
-    is_refused(9, &two, &hello(world.mesh(), shown), "was revoked").await;
+    is_refused(9, &two, &hello(shown), "was revoked").await;
     until(&two, "it is gone", |view| view.node(Raw::id(9)).is_none()).await;
 
     // Another member brings what the revoked one signed: before, now, and for later.
@@ -221,13 +214,13 @@ async fn who_comes_by_an_invitation_is_written_down_and_is_what_that_says() {
     })
     .await;
     // One who has the token and another key comes too late.
-    is_refused(9, &one, &hello(world.mesh(), invited(9)), "used up").await;
+    is_refused(9, &one, &hello(invited(9)), "used up").await;
     // Nor does it help to have it written down by a member.
     let forged = Admitted { came: invited(8) };
     let body = RecordBody::Admitted(Box::new(forged));
     let refused = one.put_record(RecordKey::Admitted(Raw::id(8)), body).await.unwrap_err();
     assert!(refused.to_string().contains("used up"), "{refused}");
-    is_refused(8, &one, &hello(world.mesh(), invited(8)), "used up").await;
+    is_refused(8, &one, &hello(invited(8)), "used up").await;
     assert!(one.view().node(two.node_id()).is_some_and(|node| node.connected));
 }
 

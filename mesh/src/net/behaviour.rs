@@ -18,6 +18,9 @@ use super::streams;
 /// than one. Above this, somebody is up to something.
 const MAX_PER_PEER: u32 = 6;
 
+/// Dials under way. More than `core::redial` begins at once, each to a few addresses.
+const MAX_DIALS: u32 = 64;
+
 /// Between two looks around by mDNS. Gossip finishes what it begins.
 const MDNS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -36,7 +39,7 @@ impl Behaviour {
     pub(super) fn new(keypair: &Keypair, config: &MeshConfig, metrics: &Arc<Metrics>) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.limits.pending))
-            .with_max_pending_outgoing(Some(config.limits.pending.saturating_mul(2)))
+            .with_max_pending_outgoing(Some(MAX_DIALS))
             .with_max_established(Some(config.limits.connections))
             .with_max_established_per_peer(Some(MAX_PER_PEER));
         let advertises = !config.advertise.is_empty();

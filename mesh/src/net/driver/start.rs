@@ -215,6 +215,7 @@ fn swarm(
 ) -> Result<Swarm<Behaviour>, MeshError> {
     let keypair = transport::keypair(&config.key)?;
     let door = Door {
+        me: config.node(),
         mesh: config.mesh(),
         roster: roster.clone(),
         met: met.clone(),
