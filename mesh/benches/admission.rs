@@ -1,5 +1,5 @@
-//! What the door costs: a QUIC handshake alone, and one after which both sides have shown and
-//! checked their papers, on one machine.
+//! What the door costs: a QUIC handshake alone, and one after which both sides have knocked,
+//! and shown and checked their papers, on one machine.
 //!
 //! `cargo bench -p wattle-mesh --bench admission -- [PAIRS]`. Both are measured in turn, a pair at a time, from
 //! the first packet until the dialler is done; the medians and their ratio are printed. Nothing is
@@ -18,14 +18,14 @@ use libp2p::core::muxing::StreamMuxerExt as _;
 use libp2p::core::transport::{ListenerId, Transport as _, TransportEvent};
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, quic};
-use net_common::raw::{Raw, hear, hello, say};
+use net_common::raw::{Raw, hello, say};
 use net_common::{World, start};
 use tokio::sync::oneshot;
 use wattle_contracts::id::{InviteKey, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::record::Labels;
 use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Paper, UnixMillis};
-use wattle_contracts::wire::{Hello, Verdict};
+use wattle_contracts::wire::Greeting;
 use wattle_mesh::net::{Mesh, WallClock};
 
 /// Between two handshakes: the listener lets an address knock 33 times a second for long, and is
@@ -86,12 +86,10 @@ async fn measure(what: &str, bare: &Multiaddr, listener: &Mesh, dialler: Dialler
 
 /// The dialler's side of the door, which checks the listener's paper as a node does.
 async fn show(raw: &mut Raw, paper: &Paper, listener: NodeId) {
-    let mut door = raw.knock(paper.body.mesh).await;
-    say(&mut door, &hello(paper.clone())).await.unwrap();
-    assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
-    let theirs: Hello = hear(&mut door).await.unwrap();
+    let (mut door, answer) = raw.show(paper.body.mesh, listener, hello(paper.clone())).await;
+    let Greeting::Hello(theirs) = answer else { panic!("{answer:?}") };
     theirs.paper.verify(paper.body.mesh, listener, WallClock::default().now()).unwrap();
-    say(&mut door, &Verdict::Admitted).await.unwrap();
+    say(&mut door, &Greeting::Admitted).await.unwrap();
 }
 
 fn invited(world: &World, node: NodeId, now: UnixMillis) -> Paper {

@@ -8,6 +8,7 @@
 //!
 //! Called by [`crate::net`], by the node's scheduler and by the simulator.
 
+pub mod admission;
 pub mod cells;
 pub mod clock;
 pub mod doorman;

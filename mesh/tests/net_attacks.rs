@@ -8,7 +8,7 @@ mod net_common;
 use std::time::Duration;
 
 use futures::AsyncReadExt as _;
-use net_common::raw::{self, Raw, hear, hello, say};
+use net_common::raw::{self, Raw, hello, say};
 use net_common::*;
 use wattle_contracts::control::{Control, RecordMessage};
 use wattle_contracts::id::{InviteKey, NodeId, OperatorKey};
@@ -18,7 +18,7 @@ use wattle_contracts::record::{
     Revocation, Revoked,
 };
 use wattle_contracts::trust::{Invitation, InvitationBody, Invited, Paper, UnixMillis};
-use wattle_contracts::wire::{Hello, Verdict};
+use wattle_contracts::wire::{Greeting, Hello};
 use wattle_mesh::net::{Mesh, Standing, WallClock};
 
 const CONTROL: &str = "/wattle/control/1";
@@ -48,13 +48,8 @@ async fn push(control: &mut libp2p::quic::Stream, current: Vec<Record>) {
 
 /// Shows a greeting, and expects to be refused for this reason.
 async fn is_refused(number: u8, mesh: &Mesh, shown: &Hello, why: &str) {
-    let mut raw = Raw::connect(number, mesh).await;
-    let mut door = raw.knock(mesh.mesh_id()).await;
-    say(&mut door, shown).await.unwrap();
-    match hear(&mut door).await.unwrap() {
-        Verdict::Refused { reason } => assert!(reason.contains(why), "{reason}"),
-        Verdict::Admitted => panic!("admitted, where expected: {why}"),
-    }
+    let raw = Raw::connect(number, mesh).await;
+    raw.expect_refused(mesh.mesh_id(), mesh.node_id(), shown.clone(), why).await;
 }
 
 /// Waits until the other side has closed a connection, whatever it opened before.
@@ -71,13 +66,11 @@ async fn a_handshake_that_was_listened_to_is_worth_nothing_to_anybody_else() {
     // What an honest member says, and what the node itself answers.
     let honest = hello(paper(&world.authority, Raw::id(8), now(), None));
     let mut raw = Raw::connect(8, &mesh).await;
-    let mut door = raw.knock(world.mesh()).await;
-    say(&mut door, &honest).await.unwrap();
-    assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
-    let answered: Hello = hear(&mut door).await.unwrap();
-    say(&mut door, &Verdict::Admitted).await.unwrap();
+    let (mut door, answer) = raw.show(world.mesh(), mesh.node_id(), honest.clone()).await;
+    let Greeting::Hello(answered) = answer else { panic!("{answer:?}") };
+    say(&mut door, &Greeting::Admitted).await.unwrap();
     eventually("it is in", || mesh.metrics().connections_opened == 1).await;
-    for overheard in [honest, answered] {
+    for overheard in [honest, *answered] {
         is_refused(9, &mesh, &overheard, "its bearer is").await;
     }
     assert_eq!(mesh.metrics().connections_opened, 1);

@@ -7,12 +7,11 @@ mod net_common;
 
 use std::time::Duration;
 
-use net_common::raw::{Raw, hear, hello, say};
+use net_common::raw::{Raw, hello};
 use net_common::*;
 use wattle_contracts::id::NodeId;
 use wattle_contracts::record::{Hlc, Record, RecordBody, RecordKey, Revocation, Revoked};
 use wattle_contracts::trust::{Delegation, DelegationBody, Paper, UnixMillis};
-use wattle_contracts::wire::Verdict;
 use wattle_mesh::net::{Mesh, MeshConfig, WallClock};
 
 const TOLERANCE: u64 = Paper::CLOCK_TOLERANCE.as_millis() as u64;
@@ -50,13 +49,8 @@ fn ending(world: &World, mut config: MeshConfig, left: u64) -> MeshConfig {
 }
 
 async fn is_refused(number: u8, mesh: &Mesh, paper: Paper, why: &str) {
-    let mut raw = Raw::connect(number, mesh).await;
-    let mut door = raw.knock(paper.body.mesh).await;
-    say(&mut door, &hello(paper)).await.unwrap();
-    match hear(&mut door).await.unwrap() {
-        Verdict::Refused { reason } => assert!(reason.contains(why), "{reason}"),
-        Verdict::Admitted => panic!("admitted, where expected: {why}"),
-    }
+    let raw = Raw::connect(number, mesh).await;
+    raw.expect_refused(mesh.mesh_id(), mesh.node_id(), hello(paper), why).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,9 +52,9 @@ async fn what_is_let_in_declared_run_and_refused_is_written_down_and_a_change_of
     let stranger = theirs.node("x").discovery(join).start().await;
 
     let refused = node.written("refused", |_| true).await;
-    assert!(refused["why"].as_str().unwrap().contains("it is not of this mesh"), "{refused}");
+    assert!(refused["why"].as_str().unwrap().contains("it belongs to another mesh"), "{refused}");
     let told = stranger.written("refused-by-peer", |entry| entry["peer"] == node.id()).await;
-    assert!(told["why"].as_str().unwrap().contains("another mesh"), "{told}");
+    assert!(told["why"].as_str().unwrap().contains("do not know the same mesh"), "{told}");
     let admitted = node.written("admitted", |_| true).await;
     assert_eq!(admitted["node"], friend.id(), "{admitted}");
     node.written("record-taken", |entry| entry["key"] == "app/echo").await;
@@ -72,7 +72,7 @@ async fn what_is_let_in_declared_run_and_refused_is_written_down_and_a_change_of
 
     let path = log(node.data());
     let good = fs::read_to_string(&path).unwrap();
-    let changed = good.replacen("it is not of this mesh", "it was not of this mesh", 1);
+    let changed = good.replacen("it belongs to another mesh", "it belonged to another mesh", 1);
     fs::write(&path, changed).unwrap();
     let answer = verify(node.data()).await;
     assert_eq!(answer.code, Some(1), "{answer:?}");

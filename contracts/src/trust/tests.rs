@@ -274,7 +274,7 @@ fn the_largest_paper_fits_into_a_greeting() {
     let paper = paper.renew(delegation, &renewer, NOW).unwrap();
     paper.prove(mesh, paper.node()).unwrap();
     let cell = "c".repeat(63).parse().unwrap();
-    let hello = crate::wire::Hello { paper, cell };
+    let hello = crate::wire::Greeting::Hello(Box::new(crate::wire::Hello { paper, cell }));
     let size = crate::wire::encode(&hello).unwrap().len();
     assert!(size <= crate::wire::MAX_HELLO, "{size}");
 }

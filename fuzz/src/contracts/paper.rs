@@ -7,7 +7,7 @@ use wattle_contracts::record::Labels;
 use wattle_contracts::trust::{
     Authority, Handovers, Invitation, InvitationBody, Invited, Paper, PaperBody, UnixMillis,
 };
-use wattle_contracts::wire::{self, Hello, Knock, MAX_HELLO, Verdict};
+use wattle_contracts::wire::{self, Greeting, Hello, Knock, MAX_HELLO};
 
 use super::written::same_again;
 use super::{authority, flipped, invited, mesh, node};
@@ -28,17 +28,23 @@ pub fn holds(data: &[u8]) {
         Paper::from_text(text).iter().for_each(is_issued);
     }
     if data.len() <= MAX_HELLO {
-        same_again::<Hello>(data).iter().for_each(|hello| is_issued(&hello.paper));
-        same_again::<Verdict>(data);
-        // A knock is good between two nodes of one mesh, if it is the one that there is.
-        let [one, two] = [node(), NodeId::from_bytes([7; 32])];
-        let ours = Knock::new(mesh(), one, two);
-        same_again::<Knock>(data).iter().for_each(|knock| {
-            assert_eq!(knock.is_of(mesh(), one, two), knock.token == ours.token);
-            assert!(!knock.is_of(mesh(), two, one) || knock.token != ours.token);
-        });
+        match same_again::<Greeting>(data) {
+            Some(Greeting::Hello(hello)) => is_issued(&hello.paper),
+            Some(Greeting::Knock(knock)) => is_made(&knock),
+            Some(Greeting::Admitted | Greeting::Refused { .. }) | None => {}
+        }
     }
     issued(data);
+}
+
+/// A knock is good where its token is the one that is made, and nowhere else.
+fn is_made(knock: &Knock) {
+    let stranger = NodeId::from_bytes([8; 32]);
+    for (from, to) in [(node(), stranger), (stranger, node())] {
+        let made = Knock::new(mesh(), from, to);
+        assert!(made.is_of(mesh(), from, to) && !made.is_of(mesh(), to, from));
+        assert_eq!(knock.is_of(mesh(), from, to), knock.token == made.token);
+    }
 }
 
 fn is_issued(paper: &Paper) {
@@ -125,14 +131,15 @@ pub fn papers() -> Vec<Paper> {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let hello = |paper: Paper| Hello { paper, cell: CellName::default() };
+    let hello =
+        |paper: Paper| Greeting::Hello(Box::new(Hello { paper, cell: CellName::default() }));
     let mut seeds = Vec::new();
     seeds.extend(papers().iter().map(|paper| wire::encode(paper).unwrap()));
     seeds.extend(papers().iter().map(|paper| paper.to_text().unwrap().into_bytes()));
     seeds.extend(papers().into_iter().map(|paper| wire::encode(&hello(paper)).unwrap()));
     seeds.extend(invitations().iter().map(|body| wire::encode(body).unwrap()));
-    let knock = Knock::new(mesh(), node(), NodeId::from_bytes([7; 32]));
-    seeds.push(wire::encode(&knock).unwrap());
-    seeds.push(wire::encode(&Verdict::Refused { reason: "another mesh".into() }).unwrap());
+    let knock = Knock::new(mesh(), node(), NodeId::from_bytes([8; 32]));
+    let said = [Greeting::Knock(knock), Greeting::Admitted, Greeting::stranger()];
+    seeds.extend(said.iter().map(|said| wire::encode(said).unwrap()));
     seeds
 }

@@ -13,10 +13,12 @@
 //!
 //! Bounds: [`MAX_HINTED`] targets that were never admitted, the least worthy and oldest of which
 //! go when others come; [`MAX_ADDRESSES`] addresses for each; [`Config::at_once`] attempts at
-//! once, and fewer while this node is late ([`Redial::late`]). Nodes that were admitted are bounded by the papers that the mesh's authority has signed.
+//! once, and fewer while this node is late ([`Redial::late`]), of which hints have half at the most
+//! (`places`). Nodes that were admitted are bounded by the papers that the mesh's authority has signed.
 
 mod accounts;
 mod connection;
+mod places;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ use rand::Rng;
 use wattle_contracts::id::NodeId;
 
 use super::time::Time;
+use places::Places;
 use target::Entry;
 
 /// How many targets are kept that were never admitted.
@@ -234,24 +237,28 @@ impl Redial {
         }
     }
 
-    /// Takes the attempts that are to be begun now, those first that have waited longest.
+    /// Takes the attempts that are to be begun now: of the sure and of the hints as many as there are
+    /// places for, those first that have waited longest.
     pub fn due(&mut self, now: Time, rng: &mut impl Rng) -> Vec<Dial> {
         self.expire(now, rng);
         self.try_companions(now, rng);
-        let mut due: Vec<(Time, Source, Target)> = self
+        let mut due: Vec<(Time, Source, Target, bool)> = self
             .targets
             .iter()
             .filter(|(target, entry)| entry.next() <= now && self.is_wanted(target, entry))
-            .map(|(target, entry)| (entry.next(), entry.source(), target.clone()))
+            .map(|(target, entry)| (entry.next(), entry.source(), target.clone(), entry.is_sure()))
             .collect();
         due.sort();
-        let places = self.at_once.saturating_sub(self.dialling.len());
-        if due.len() > places {
-            due = self.in_turns(due);
-            due.truncate(places);
-        }
+        let sure = due.iter().filter(|(.., is_sure)| *is_sure).count();
+        let (mut sure, mut hints) = self.places().share(sure, due.len() - sure);
+        due.retain(|(.., is_sure)| {
+            let left = if *is_sure { &mut sure } else { &mut hints };
+            let has_place = *left > 0;
+            *left = left.saturating_sub(1);
+            has_place
+        });
         let mut dials = Vec::with_capacity(due.len());
-        for (_, _, target) in due {
+        for (_, _, target, _) in due {
             if let Some(entry) = self.targets.get_mut(&target) {
                 let addresses = entry.begin(now);
                 self.dialling.insert(target.clone());
@@ -259,26 +266,6 @@ impl Redial {
             }
         }
         dials
-    }
-
-    /// Those that were let in before, or named at the start, and what others only say, in turns: somebody who makes
-    /// up a thousand addresses keeps nobody from those that are true.
-    fn in_turns(&self, due: Vec<(Time, Source, Target)>) -> Vec<(Time, Source, Target)> {
-        let is_known = |(_, source, target): &(Time, Source, Target)| {
-            let was_admitted = self.targets.get(target).is_some_and(Entry::was_admitted);
-            *source == Source::Flag || was_admitted
-        };
-        let (known, said): (Vec<_>, Vec<_>) = due.into_iter().partition(is_known);
-        let (mut known, mut said) = (known.into_iter(), said.into_iter());
-        let mut all = Vec::new();
-        loop {
-            let before = all.len();
-            all.extend(known.next());
-            all.extend(said.next());
-            if all.len() == before {
-                return all;
-            }
-        }
     }
 
     /// When [`Redial::due`] may next have something, if nothing is reported before.
@@ -292,7 +279,10 @@ impl Redial {
         if !self.back.is_empty() {
             return Time::ZERO;
         }
-        let wanted = self.targets.iter().filter(|(target, entry)| self.is_wanted(target, entry));
+        let hints_too = self.places().has_room_for_hints();
+        let wanted = self.targets.iter().filter(|(target, entry)| {
+            (hints_too || entry.is_sure()) && self.is_wanted(target, entry)
+        });
         wanted.map(|(_, entry)| entry.next()).chain(expiries).min().unwrap_or(Time::NEVER)
     }
 
@@ -339,6 +329,13 @@ impl Redial {
     /// How many targets are known, and how many attempts are under way.
     pub fn counts(&self) -> (usize, usize) {
         (self.targets.len(), self.dialling.len())
+    }
+
+    fn places(&self) -> Places {
+        let is_sure =
+            |target: &&Target| self.targets.get(*target).is_some_and(|entry| entry.is_sure());
+        let sure = self.dialling.iter().filter(is_sure).count();
+        Places { all: self.at_once, sure, hints: self.dialling.len() - sure }
     }
 
     fn is_linked(&self, target: &Target, entry: &Entry) -> bool {

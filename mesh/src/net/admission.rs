@@ -1,27 +1,25 @@
 //! The door: two nodes show each other their papers before anything else is exchanged.
 //!
 //! It stands inside the transport's upgrade, on the first substream of a fresh connection, so
-//! the swarm and everything above it never hear of a peer that is not admitted.
-//!
-//! Each first shows the other that it knows the mesh ([`Knock`]), the dialler before the listener. Who does not
-//! is told that it is of another mesh, and nothing else: no name, no version, no paper. Then the dialler shows its
-//! paper; a listener shows its own only to a peer that has shown a good one.
+//! the swarm and everything above it never hear of a peer that is not admitted. Who says what, and
+//! when, is decided by [`Admission`]: neither side shows anything before the other has proved that it
+//! knows the mesh, and a listener shows its paper only to a peer that has shown a good one.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::future::poll_fn;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::PeerId;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerExt as _};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use wattle_contracts::audit::Happening;
 use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::trust::PaperError;
-use wattle_contracts::wire::{self, Hello, Knock, MAX_HELLO, Verdict, WireError};
+use wattle_contracts::wire::{self, Greeting, Hello, NOT_OF_THIS_MESH, VERSION, WireError};
 
 use super::audit::Audit;
 use super::cells::Met;
@@ -29,6 +27,8 @@ use super::config::WallClock;
 use super::discovery::node_of;
 use super::metrics::Metrics;
 use super::roster::Roster;
+pub(super) use crate::core::admission::Role;
+use crate::core::admission::{Admission, Step, Unwelcome};
 use crate::core::rights::Outcast;
 
 /// How long a refused peer has to read why, before its connection is closed.
@@ -42,6 +42,10 @@ const MAX_LOGGED: usize = 256;
 
 /// The longest reason of a peer that is written to the log, in characters.
 const MAX_REASON: usize = 300;
+
+/// What it means that a peer says [`NOT_OF_THIS_MESH`].
+const OTHER_MESH: &str = "the two do not know the same mesh: that node is not of this mesh, or this \
+    one has the paper of another; compare what `wattle nodes` prints first on both";
 
 /// What the door needs to know.
 #[derive(Debug)]
@@ -76,36 +80,16 @@ pub(super) enum AdmissionError {
 pub(super) enum Unfit {
     #[error("its key is not an Ed25519 one")]
     Key,
-    #[error("it speaks version {theirs} of the protocol, this node speaks {ours}")]
-    Version { theirs: u16, ours: u16 },
-    #[error("it is not of this mesh")]
-    Mesh,
+    #[error(transparent)]
+    Unwelcome(#[from] Unwelcome),
     #[error(transparent)]
     Paper(#[from] PaperError),
     #[error(transparent)]
     Outcast(#[from] Outcast),
     #[error("its invitation is to another cell than `{0}`")]
     Cell(CellName),
-    #[error("what it said is no greeting: {0}")]
+    #[error("what it said is no greeting in version {ours} of the protocol: {0}", ours = VERSION)]
     Greeting(#[from] WireError),
-}
-
-impl Unfit {
-    /// What it is told who has not shown that it knows the mesh.
-    fn for_strangers(&self) -> String {
-        match self {
-            // Who speaks another version knows it.
-            Unfit::Version { .. } => self.to_string(),
-            _ => "this node is of another mesh".into(),
-        }
-    }
-}
-
-/// Which side of the connection this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Dialler,
-    Listener,
 }
 
 impl Door {
@@ -127,9 +111,24 @@ impl Door {
             };
             let why = |error: M::Error| AdmissionError::BrokeOff { peer, why: error.to_string() };
             let mut stream = stream.map_err(why)?;
-            match role {
-                Role::Dialler => self.knock(peer, &mut stream).await,
-                Role::Listener => self.answer(peer, &mut stream).await,
+            // What a peer sends is buffered until it is read, stream by stream: before it has shown
+            // a good paper it has this one.
+            let is_good = AtomicBool::new(false);
+            let another = poll_fn(|cx| match is_good.load(Ordering::Relaxed) {
+                true => Poll::Pending,
+                // If the connection is gone, the stream says so.
+                false => match connection.poll_inbound_unpin(cx) {
+                    Poll::Ready(Ok(_)) => Poll::Ready(()),
+                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+                },
+            });
+            tokio::select! {
+                biased;
+                outcome = self.talk(peer, role, &mut stream, &is_good) => outcome,
+                () = another => Err(AdmissionError::BrokeOff {
+                    peer,
+                    why: "it opened another stream before it was admitted".into(),
+                }),
             }
         };
         let timeout = tokio::time::timeout(self.timeout, admission);
@@ -144,100 +143,60 @@ impl Door {
         }
     }
 
-    /// The dialler's side: knock; verdict and knock of the listener; paper; verdict and paper of the
-    /// listener; verdict.
-    async fn knock<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let broke = |error: io::Error| broke_off(peer, &error);
-        let refused = |why: Unfit| AdmissionError::Refused { peer, why };
-        let (me, them) = (self.roster.me(), node_of(&peer).ok_or(Unfit::Key).map_err(refused)?);
-        send(stream, &Knock::new(self.mesh, me, them)).await.map_err(broke)?;
-        self.is_let_in(peer, stream).await?;
-        // It may say so to anybody: it is shown nothing before it has shown that it knows the mesh.
-        let knock = receive(stream).await.map_err(broke)?;
-        self.knows(peer, knock).map_err(refused)?;
-        send(stream, &self.hello()).await.map_err(broke)?;
-        self.is_let_in(peer, stream).await?;
-        let hello = receive(stream).await.map_err(broke)?;
-        self.judge(peer, hello, stream).await
-    }
-
-    /// The listener's side: the dialler's knock, verdict and own knock, the dialler's paper, verdict
-    /// and own paper, the dialler's verdict.
-    async fn answer<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let broke = |error: io::Error| broke_off(peer, &error);
-        let knock = receive(stream).await.map_err(broke)?;
-        let them = match self.knows(peer, knock) {
-            Ok(them) => them,
-            Err(why) => {
-                farewell(stream, why.for_strangers()).await;
-                return Err(AdmissionError::Refused { peer, why });
-            }
-        };
-        send(stream, &Verdict::Admitted).await.map_err(broke)?;
-        send(stream, &Knock::new(self.mesh, self.roster.me(), them)).await.map_err(broke)?;
-        let hello = receive(stream).await.map_err(broke)?;
-        self.judge(peer, hello, stream).await?;
-        send(stream, &self.hello()).await.map_err(broke)?;
-        self.is_let_in(peer, stream).await
-    }
-
-    /// Whether the peer says that this node belongs.
-    async fn is_let_in<S>(&self, peer: PeerId, stream: &mut S) -> Result<(), AdmissionError>
-    where
-        S: AsyncRead + Unpin,
-    {
-        match receive::<Verdict, _>(stream).await.map_err(|error| broke_off(peer, &error))? {
-            Ok(Verdict::Admitted) => Ok(()),
-            Ok(Verdict::Refused { reason }) => Err(refused_by(peer, &reason)),
-            Err(error) => Err(AdmissionError::Refused { peer, why: error.into() }),
-        }
-    }
-
-    /// Whether the peer knows the mesh, and speaks as this node does; and its id, which the TLS handshake
-    /// has proven.
-    fn knows(&self, peer: PeerId, knock: Result<Knock, WireError>) -> Result<NodeId, Unfit> {
-        let them = node_of(&peer).ok_or(Unfit::Key)?;
-        let knock = knock?;
-        if !knock.is_of(self.mesh, them, self.roster.me()) {
-            return Err(Unfit::Mesh);
-        }
-        match knock.version == wire::VERSION {
-            true => Ok(them),
-            false => Err(Unfit::Version { theirs: knock.version, ours: wire::VERSION }),
-        }
-    }
-
-    /// Checks the peer's greeting, and tells it the verdict.
-    async fn judge<S>(
+    /// The whole conversation. `is_good` is set once the peer has shown a good paper.
+    async fn talk<S>(
         &self,
         peer: PeerId,
-        hello: Result<Hello, WireError>,
+        role: Role,
         stream: &mut S,
+        is_good: &AtomicBool,
     ) -> Result<(), AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        match hello.map_err(Unfit::from).and_then(|hello| self.check(peer, &hello)) {
-            Ok(()) => {
-                let sent = send(stream, &Verdict::Admitted).await;
-                sent.map_err(|error| broke_off(peer, &error))
-            }
-            Err(why) => {
-                farewell(stream, why.to_string()).await;
-                Err(AdmissionError::Refused { peer, why })
-            }
+        let broke = |error: io::Error| broke_off(peer, &error);
+        // The peer id is proven by the TLS handshake; everything else has to be of exactly that key.
+        let Some(them) = node_of(&peer) else {
+            farewell(stream, &Greeting::stranger()).await;
+            return Err(AdmissionError::Refused { peer, why: Unfit::Key });
+        };
+        let mut admission = Admission::new(role, self.mesh, self.roster.me(), them);
+        let mut step = Ok(admission.begin());
+        loop {
+            step = match step {
+                Ok(Step::Say(greeting)) => {
+                    send(stream, &greeting).await.map_err(broke)?;
+                    Ok(Step::Hear)
+                }
+                Ok(Step::Show) => {
+                    send(stream, &self.hello()).await.map_err(broke)?;
+                    Ok(Step::Hear)
+                }
+                Ok(Step::Hear) => {
+                    let said = receive(stream, admission.limit()).await.map_err(broke)?;
+                    said.map_err(Unfit::from).and_then(|said| Ok(admission.came(said)?))
+                }
+                Ok(Step::Judge(hello)) => self.check(them, &hello).and_then(|()| {
+                    is_good.store(true, Ordering::Relaxed);
+                    Ok(admission.found_good()?)
+                }),
+                Ok(Step::Admit) => return send(stream, &Greeting::Admitted).await.map_err(broke),
+                Ok(Step::In) => return Ok(()),
+                Ok(Step::Out(reason)) => return Err(refused_by(peer, &reason)),
+                Err(why) => {
+                    let told = match &why {
+                        Unfit::Unwelcome(why) => admission.turned_away(*why),
+                        why => admission.refusal(&why.to_string()),
+                    };
+                    farewell(stream, &told).await;
+                    return Err(AdmissionError::Refused { peer, why });
+                }
+            };
         }
     }
 
-    fn check(&self, peer: PeerId, hello: &Hello) -> Result<(), Unfit> {
-        // The peer id is proven by the TLS handshake; the paper must be for exactly that key.
-        let bearer: NodeId = node_of(&peer).ok_or(Unfit::Key)?;
+    /// Whether what the node `bearer` shows lets it in.
+    fn check(&self, bearer: NodeId, hello: &Hello) -> Result<(), Unfit> {
         let now = self.clock.now();
         hello.paper.prove(self.mesh, bearer)?;
         // It may have been given a newer one that has not found its way there.
@@ -256,9 +215,9 @@ impl Door {
         Ok(())
     }
 
-    fn hello(&self) -> Hello {
+    fn hello(&self) -> Greeting {
         let (paper, cell) = (self.roster.own(), self.met.own().clone());
-        Hello { paper, cell }
+        Greeting::Hello(Box::new(Hello { paper, cell }))
     }
 
     fn note(&self, error: &AdmissionError) {
@@ -308,6 +267,9 @@ fn broke_off(peer: PeerId, error: &io::Error) -> AdmissionError {
 }
 
 fn refused_by(peer: PeerId, reason: &str) -> AdmissionError {
+    if reason == NOT_OF_THIS_MESH {
+        return AdmissionError::RefusedByPeer { peer, reason: OTHER_MESH.into() };
+    }
     // It comes from a stranger and goes to a log: one line, of bounded length.
     let reason = reason.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c });
     AdmissionError::RefusedByPeer { peer, reason: reason.collect() }
@@ -315,9 +277,9 @@ fn refused_by(peer: PeerId, reason: &str) -> AdmissionError {
 
 /// Tells the peer why it is refused, and waits a little until it has read that: dropping the
 /// connection at once would discard what is still to be sent.
-async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, reason: String) {
+async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, told: &Greeting) {
     let wait = async {
-        send(stream, &Verdict::Refused { reason }).await?;
+        send(stream, told).await?;
         stream.close().await?;
         let mut rest = [0; 64];
         while stream.read(&mut rest).await? > 0 {}
@@ -326,27 +288,26 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, reason: Str
     let _ = tokio::time::timeout(FAREWELL, wait).await;
 }
 
-async fn send<T, S>(stream: &mut S, message: &T) -> io::Result<()>
+async fn send<S>(stream: &mut S, greeting: &Greeting) -> io::Result<()>
 where
-    T: Serialize,
     S: AsyncWrite + Unpin,
 {
-    let body = wire::encode(message).map_err(io::Error::other)?;
+    let body = wire::encode(greeting).map_err(io::Error::other)?;
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
     stream.write_all(&[length.to_le_bytes().as_slice(), &body].concat()).await?;
     stream.flush().await
 }
 
-async fn receive<T, S>(stream: &mut S) -> io::Result<Result<T, WireError>>
+/// Reads a greeting of at most `limit` bytes.
+async fn receive<S>(stream: &mut S, limit: usize) -> io::Result<Result<Greeting, WireError>>
 where
-    T: DeserializeOwned,
     S: AsyncRead + Unpin,
 {
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
     let length = u32::from_le_bytes(length) as usize;
-    if length > MAX_HELLO {
-        return Ok(Err(WireError::TooLong { length, limit: MAX_HELLO }));
+    if length > limit {
+        return Ok(Err(WireError::TooLong { length, limit }));
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;

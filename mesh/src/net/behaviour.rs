@@ -18,6 +18,9 @@ use super::streams;
 /// than one. Above this, somebody is up to something.
 const MAX_PER_PEER: u32 = 6;
 
+/// Dials under way. More than `core::redial` begins at once, each to a few addresses.
+const MAX_DIALS: u32 = 64;
+
 /// Between two looks around by mDNS. Gossip finishes what it begins.
 const MDNS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -32,14 +35,11 @@ pub(super) struct Behaviour {
     pub(super) streams: streams::Behaviour,
 }
 
-/// Connections of its own that a node begins at once, and more than that it never tries.
-const MAX_OUTGOING: u32 = 64;
-
 impl Behaviour {
     pub(super) fn new(keypair: &Keypair, config: &MeshConfig, metrics: &Arc<Metrics>) -> Self {
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(config.limits.pending))
-            .with_max_pending_outgoing(Some(MAX_OUTGOING))
+            .with_max_pending_outgoing(Some(MAX_DIALS))
             .with_max_established(Some(config.limits.connections))
             .with_max_established_per_peer(Some(MAX_PER_PEER));
         let advertises = !config.advertise.is_empty();

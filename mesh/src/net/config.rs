@@ -164,7 +164,9 @@ pub struct Limits {
     pub outgoing_bytes: usize,
     /// Connections to all peers.
     pub connections: u32,
-    /// Connections that are not admitted yet.
+    /// Connections that came in and are not admitted yet, of all addresses. Each of them may fill
+    /// the window of one stream; what one address may have of them, `core::doorman` says. So that it
+    /// takes many addresses to keep out who comes from another one.
     pub pending: u32,
     /// Artifacts that one peer may fetch at once.
     pub artifacts_out: usize,
@@ -179,7 +181,7 @@ impl Default for Limits {
             held_bytes: 64 * 1024 * 1024,
             outgoing_bytes: 8 * 1024 * 1024,
             connections: 512,
-            pending: 64,
+            pending: 128,
             artifacts_out: 8,
             nodes: 512,
         }

@@ -17,11 +17,11 @@ use super::error::MeshError;
 /// libp2p's own short ones.
 const MAX_STREAMS: u32 = 64;
 
-/// Bytes in flight on one stream.
+/// Bytes in flight on one stream. Also the most that a peer can make a node buffer before it is
+/// admitted: it has one stream until then.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// Bytes in flight on one connection. Also the most that a peer can make a node buffer before it
-/// is admitted.
+/// Bytes in flight on one connection.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// The node's key in libp2p's type.

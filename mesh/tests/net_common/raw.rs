@@ -6,19 +6,18 @@ use std::io;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::Endpoint;
 use libp2p::core::muxing::StreamMuxerExt as _;
-use libp2p::core::transport::{DialOpts, PortUse, Transport as _};
-use libp2p::identity::{Keypair, PublicKey};
-use libp2p::quic;
+use libp2p::core::transport::{DialOpts, ListenerId, PortUse, Transport as _, TransportEvent};
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, quic};
+use tokio::sync::{mpsc, oneshot};
 use wattle_contracts::id::{CellName, MeshId, NodeId};
 use wattle_contracts::key::SigningKey;
 use wattle_contracts::trust::Paper;
-use wattle_contracts::wire::{self, Hello, Knock, Verdict};
+use wattle_contracts::wire::{self, Greeting, Hello, Knock};
 use wattle_mesh::net::{Mesh, Multiaddr};
 
 pub struct Raw {
     pub node: NodeId,
-    /// Whom it has dialled.
-    pub listener: NodeId,
     connection: quic::Connection,
 }
 
@@ -41,31 +40,44 @@ impl Raw {
         let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair));
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let dial = transport.dial(address, options).unwrap();
-        let (peer, connection) = dial.await.unwrap();
-        let key = PublicKey::try_decode_protobuf(peer.as_ref().digest()).unwrap();
-        let listener = NodeId::from_bytes(key.try_into_ed25519().unwrap().to_bytes());
-        Self { node: Self::id(number), listener, connection }
+        let (_, connection) = dial.await.unwrap();
+        Self { node: Self::id(number), connection }
     }
 
     /// Connects, and is admitted.
     pub async fn admitted(number: u8, to: &Mesh, paper: Paper) -> Self {
         let mut raw = Self::connect(number, to).await;
-        let mut door = raw.knock(paper.body.mesh).await;
-        say(&mut door, &hello(paper)).await.unwrap();
-        assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
-        let _theirs: Hello = hear(&mut door).await.unwrap();
-        say(&mut door, &Verdict::Admitted).await.unwrap();
+        let (mut door, answer) = raw.show(paper.body.mesh, to.node_id(), hello(paper)).await;
+        assert!(matches!(answer, Greeting::Hello(_)), "{answer:?}");
+        say(&mut door, &Greeting::Admitted).await.unwrap();
         raw
     }
 
-    /// Knocks as one that knows `mesh`, and is answered by one that does.
-    pub async fn knock(&mut self, mesh: MeshId) -> quic::Stream {
+    /// Knocks at the node `to` as one who knows `mesh`, and if that is answered in kind, shows
+    /// `hello`. What was said last, and the stream.
+    pub async fn show(
+        &mut self,
+        mesh: MeshId,
+        to: NodeId,
+        hello: Hello,
+    ) -> (quic::Stream, Greeting) {
         let mut door = self.open().await;
-        say(&mut door, &Knock::new(mesh, self.node, self.listener)).await.unwrap();
-        assert_eq!(hear::<Verdict>(&mut door).await.unwrap(), Verdict::Admitted);
-        let theirs: Knock = hear(&mut door).await.unwrap();
-        assert!(theirs.is_of(mesh, self.listener, self.node));
-        door
+        say(&mut door, &Greeting::Knock(Knock::new(mesh, self.node, to))).await.unwrap();
+        let mut answer: Greeting = hear(&mut door).await.unwrap();
+        if let Greeting::Knock(theirs) = answer {
+            assert!(theirs.is_of(mesh, to, self.node));
+            say(&mut door, &Greeting::Hello(Box::new(hello))).await.unwrap();
+            answer = hear(&mut door).await.unwrap();
+        }
+        (door, answer)
+    }
+
+    /// The same, and expects to be refused, for this reason.
+    pub async fn expect_refused(mut self, mesh: MeshId, to: NodeId, hello: Hello, why: &str) {
+        match self.show(mesh, to, hello).await.1 {
+            Greeting::Refused { reason } => assert!(reason.contains(why), "{reason}"),
+            other => panic!("{other:?}, where refused was expected: {why}"),
+        }
     }
 
     /// A substream of which nothing is negotiated.
@@ -92,14 +104,74 @@ impl Raw {
     }
 }
 
+/// Somebody who is dialled.
+pub struct Host {
+    pub node: NodeId,
+    pub address: Multiaddr,
+    /// Who has connected.
+    came: mpsc::Receiver<(PeerId, quic::Connection)>,
+}
+
+impl Host {
+    pub async fn listen(number: u8) -> Self {
+        let keypair = Keypair::ed25519_from_bytes([number; 32]).unwrap();
+        let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair)).boxed();
+        let at = "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap();
+        transport.listen_on(ListenerId::next(), at).unwrap();
+        let (said, listens) = oneshot::channel();
+        let (comes, came) = mpsc::channel(8);
+        tokio::spawn(async move {
+            let mut said = Some(said);
+            loop {
+                match poll_fn(|cx| std::pin::Pin::new(&mut transport).poll(cx)).await {
+                    TransportEvent::NewAddress { listen_addr, .. } => {
+                        let _ = said.take().map(|said| said.send(listen_addr));
+                    }
+                    TransportEvent::Incoming { upgrade, .. } => {
+                        let comes = comes.clone();
+                        tokio::spawn(async move {
+                            if let Ok(connected) = upgrade.await {
+                                let _ = comes.send(connected).await;
+                            }
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        });
+        Self { node: Raw::id(number), address: listens.await.unwrap(), came }
+    }
+
+    /// The next one who connects, and the first stream that it opens.
+    pub async fn next(&mut self) -> (NodeId, quic::Connection, quic::Stream) {
+        let (peer, mut connection) = self.came.recv().await.unwrap();
+        let node = NodeId::from_peer_id_bytes(&peer.to_bytes()).unwrap();
+        let stream = poll_fn(|cx| connection.poll_inbound_unpin(cx)).await.unwrap();
+        (node, connection, stream)
+    }
+}
+
 pub fn hello(paper: Paper) -> Hello {
     Hello { paper, cell: CellName::default() }
 }
 
-pub async fn say<T: serde::Serialize>(stream: &mut quic::Stream, message: &T) -> io::Result<()> {
+/// All that comes on a stream until it ends, however it ends.
+pub async fn rest(stream: &mut quic::Stream) -> Vec<u8> {
+    let (mut came, mut part) = (Vec::new(), [0; 1024]);
+    while let Ok(bytes @ 1..) = stream.read(&mut part).await {
+        came.extend_from_slice(&part[..bytes]);
+    }
+    came
+}
+
+/// The bytes of a message, with its length before it.
+pub fn framed<T: serde::Serialize>(message: &T) -> Vec<u8> {
     let body = wire::encode(message).unwrap();
-    stream.write_all(&(body.len() as u32).to_le_bytes()).await?;
-    stream.write_all(&body).await?;
+    [(body.len() as u32).to_le_bytes().as_slice(), &body].concat()
+}
+
+pub async fn say<T: serde::Serialize>(stream: &mut quic::Stream, message: &T) -> io::Result<()> {
+    stream.write_all(&framed(message)).await?;
     stream.flush().await
 }
 

@@ -393,7 +393,7 @@ impl Lattice {
                 let kept = self.quic.as_mut().and_then(|net| net.aside.remove(&key));
                 kept.map(|(_, payload)| payload)
             }
-            Frame::Hello | Frame::Admitted => None,
+            Frame::Knock | Frame::Hello | Frame::Admitted => None,
         };
         if let Some(payload) = payload {
             self.trace.note_message(self.now, id, number, &[]);

@@ -238,6 +238,11 @@ impl Entry {
         self.admitted
     }
 
+    /// Whether it is more than a hint that anybody can make up.
+    pub(super) fn is_sure(&self) -> bool {
+        self.admitted || matches!(self.source, Source::Flag | Source::HostDirectory)
+    }
+
     pub(super) fn led_to(&self) -> Option<NodeId> {
         self.led_to
     }

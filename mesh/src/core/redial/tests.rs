@@ -225,6 +225,51 @@ fn a_flood_of_hearsay_does_not_drive_out_what_a_person_said() {
     assert!(redial.found_by(&Target::Address(last)).is_some());
 }
 
+/// What is dialled of these, of which none is ever heard again, in so many seconds.
+fn tried(redial: &mut Redial, seconds: u64) -> BTreeMap<Target, u64> {
+    let mut tried = BTreeMap::new();
+    for now in 10..10 + seconds {
+        for dial in redial.due(at(now * 1000), &mut rng()) {
+            tried.entry(dial.target).or_insert(now);
+        }
+        assert!(redial.counts().1 <= 16);
+    }
+    tried
+}
+
+#[test]
+fn false_hints_do_not_keep_it_from_those_that_it_knows() {
+    let mut redial = redial();
+    for nth in 0..1000 {
+        let source = if nth % 2 == 0 { Source::Told } else { Source::Mdns };
+        redial.hint(at(0), Target::Address(format!("false-{nth}")), [], source);
+    }
+    // They have all that hints may have, and each is waited for.
+    assert_eq!(redial.due(at(5_000), &mut rng()).len(), 8);
+    assert_eq!(redial.wake_at(), at(20_000), "it does not spin for those that have no place");
+    // Later than all of them, and due after them.
+    redial.hint(at(9_000), Target::Address("given".into()), [], Source::Flag);
+    redial.hint(at(9_000), Target::Node(node(7)), addresses("a"), Source::Remembered);
+    redial.connected(at(8_000), node(9), Some("b".into()));
+    redial.disconnected(at(9_000), node(9), &mut rng());
+    assert!(redial.wake_at() <= at(9_500));
+    let tried = tried(&mut redial, 1);
+    let sure = [Target::Node(node(7)), Target::Node(node(9)), Target::Address("given".into())];
+    assert_eq!(tried.into_keys().collect::<Vec<_>>(), sure);
+}
+
+#[test]
+fn those_that_are_gone_for_good_do_not_keep_it_from_who_is_new() {
+    let mut redial = Redial::new(node(0), Config::default());
+    for id in 1..200 {
+        redial.hint(at(0), Target::Node(node(id)), addresses("gone"), Source::Remembered);
+    }
+    redial.hint(at(9_000), Target::Node(node(250)), addresses("new"), Source::Told);
+    let tried = tried(&mut redial, 60);
+    assert!(tried.get(&Target::Node(node(250))).is_some_and(|at| *at <= 40), "{tried:?}");
+    assert!(tried.len() > 40, "{tried:?}");
+}
+
 #[test]
 fn who_is_left_alone_is_remembered_and_not_dialled_until_it_is_needed() {
     let mut redial = redial();

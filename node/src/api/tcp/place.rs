@@ -10,7 +10,8 @@ use wattle_mesh::core::doorman::{Config, Doorman, TurnedAway};
 use wattle_mesh::core::time::Time;
 use wattle_mesh::net::neighbourhood;
 
-/// Connections at once that have shown no good token yet.
+/// Connections at once that have shown no good token yet: those of sixteen addresses that have as
+/// many as one may, so that it takes many to keep out who comes from another one.
 const WAITING: usize = 256;
 
 /// Connections at once that have.
@@ -156,13 +157,13 @@ mod tests {
         };
         assert_eq!(full, NoPlace::TurnedAway(TurnedAway::Crowd));
         assert_eq!(strangers.len(), Config::default().pending);
-        for other in 2..18 {
+        for other in 2..=WAITING / Config::default().pending {
             while let Ok(place) = door.knock(at(&format!("192.0.2.{other}:1"))) {
                 strangers.push(place);
             }
         }
         assert_eq!(strangers.len(), WAITING);
-        assert_eq!(door.knock(at("192.0.2.50:1")).err(), Some(NoPlace::Full));
+        assert_eq!(door.knock(at("192.0.2.99:1")).err(), Some(NoPlace::Full));
         known.come_in().unwrap();
         // Each place is given back once, by whoever leaves and by whoever comes in.
         strangers[0].come_in().unwrap();

@@ -184,7 +184,7 @@ impl End {
             Event::Connected if self.bearer() == Some(self.peer.1) => {
                 self.stage = Stage::Door;
                 if self.target.is_some() {
-                    self.say(Lane::Control, &Frame::Hello);
+                    self.say(Lane::Control, &Frame::Knock);
                 }
             }
             Event::Connected => self.give_up(now, news),
@@ -235,20 +235,19 @@ impl End {
         }
     }
 
-    /// The door, as in `mesh::net::admission`: the dialler shows its paper first, and both say
-    /// what they think of the other's.
+    /// The door, as in `mesh::core::admission`: both knock, then both show their papers, the dialler
+    /// first each time, and it says when that is all.
     fn on_frame(&mut self, frame: Frame, news: &mut Vec<News>) {
         let is_dialler = self.target.is_some();
         match (self.stage, frame) {
             (Stage::Up, frame) => news.push(News::Came(frame)),
-            (Stage::Door, Frame::Hello) => {
+            (Stage::Door, Frame::Knock) if is_dialler => self.say(Lane::Control, &Frame::Hello),
+            (Stage::Door, Frame::Knock) => self.say(Lane::Control, &Frame::Knock),
+            (Stage::Door, Frame::Hello) if is_dialler => {
                 self.say(Lane::Control, &Frame::Admitted);
-                if is_dialler {
-                    self.opens(news);
-                } else {
-                    self.say(Lane::Control, &Frame::Hello);
-                }
+                self.opens(news);
             }
+            (Stage::Door, Frame::Hello) => self.say(Lane::Control, &Frame::Hello),
             (Stage::Door, Frame::Admitted) if is_dialler => {}
             (Stage::Door, Frame::Admitted) => self.opens(news),
             (Stage::Door, frame) => self.early.push(frame),

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// A paper, the version and the mesh: about what a real greeting weighs, in bytes.
+/// The version and a token: what a real knock weighs, in bytes.
+const KNOCK: usize = 36;
+/// A paper and a cell: about what a real greeting weighs, in bytes.
 const HELLO: usize = 300;
 /// A ping of libp2p, in bytes.
 const PING: usize = 32;
@@ -12,7 +14,9 @@ const MAX_FRAME: usize = 64 * 1024 * 1024;
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// What a node shows at the door.
+    /// What a node says first at the door.
+    Knock,
+    /// What it shows there.
     Hello,
     /// The verdict on it.
     Admitted,
@@ -39,6 +43,7 @@ impl Frame {
             body
         };
         let (kind, body) = match self {
+            Frame::Knock => (6, vec![0; KNOCK]),
             Frame::Hello => (0, vec![0; HELLO]),
             Frame::Admitted => (1, vec![0; 1]),
             Frame::Ping(nonce) => (2, number(*nonce, PING)),
@@ -76,6 +81,7 @@ impl Frame {
             2 => Frame::Ping(number()?),
             3 => Frame::Pong(number()?),
             4 => Frame::Control(body),
+            6 => Frame::Knock,
             5 => Frame::Aside { key: number()?, bytes: body.len() },
             _ => return Err(Broken),
         }))
@@ -90,6 +96,7 @@ mod tests {
 
     fn frame() -> impl Strategy<Value = Frame> {
         prop_oneof![
+            Just(Frame::Knock),
             Just(Frame::Hello),
             Just(Frame::Admitted),
             any::<u64>().prop_map(Frame::Ping),
