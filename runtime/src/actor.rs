@@ -24,6 +24,7 @@ use crate::bind::{self, BindError, Import};
 use crate::component::Component;
 use crate::limits::Limits;
 use crate::outside::{CallContext, LocalSpan, LogLevel, Outside};
+use crate::share;
 use crate::trap;
 use crate::value::PlainList;
 
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) id: ComponentId,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) limits: Limits,
+    /// Whether it may have no more calls at once whatever its limit is.
+    has_all_it_may: bool,
     pub(crate) outside: Arc<dyn Outside>,
     in_flight: AtomicUsize,
     lines: Lines,
@@ -80,13 +83,17 @@ impl Actor {
             return Err(BindError::Memory { id, wanted, most });
         }
         let instances = bind::bind(&id, component)?;
+        let share = share::calls(&id, component)?;
         let exports = Exports::of(component);
         let handler = exports
             .takes_requests()
             .then(|| ProxyIndices::new(&instances))
             .transpose()
             .map_err(|error| BindError::Engine { id: id.clone(), error })?;
-        let shared = Arc::new(Shared::new(id, config, limits, outside));
+        let has_all_it_may = limits.concurrency > share;
+        let mut shared = Shared::new(id, config, limits.within(share), outside);
+        shared.has_all_it_may = has_all_it_may;
+        let shared = Arc::new(shared);
         let component = component.clone();
         let instances = Arc::new(Instances::new(instances, component.engine().clone()));
         Ok(Arc::new(Self { shared, component, exports, instances, handler }))
@@ -360,7 +367,8 @@ impl Shared {
     ) -> Self {
         let lines =
             Lines { since: Instant::now(), second: AtomicU64::new(0), count: AtomicU32::new(0) };
-        Self { id, config, limits, outside, in_flight: AtomicUsize::new(0), lines }
+        let (in_flight, has_all_it_may) = (AtomicUsize::new(0), false);
+        Self { id, config, limits, has_all_it_may, outside, in_flight, lines }
     }
 
     /// Hands a line of the component's to the log, unless there were too many in this second: the
@@ -392,10 +400,11 @@ impl Shared {
         if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.limits.concurrency {
             return Ok(in_flight);
         }
-        let message = format!(
-            "{} is busy with {} calls, its limit; try again later, or raise the limit",
-            self.id, self.limits.concurrency
-        );
+        let why = match self.has_all_it_may {
+            true => "one component's share of what all of this node share; try again later",
+            false => "its limit; try again later, or raise the limit",
+        };
+        let message = format!("{} is busy with {} calls, {why}", self.id, self.limits.concurrency);
         Err(CallError::new(ErrorKind::Overloaded, message))
     }
 

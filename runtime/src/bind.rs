@@ -75,6 +75,23 @@ pub enum BindError {
         /// The engine's in MiB.
         most: usize,
     },
+    /// A single call of it would need more than one component may have.
+    #[error(
+        "{id} needs {needed} {what} for one call, and one component may have {share} of the {all} \
+         that all of this node share: build it with fewer"
+    )]
+    Share {
+        /// The component.
+        id: ComponentId,
+        /// What it needs too much of.
+        what: &'static str,
+        /// How many.
+        needed: u32,
+        /// How many it may have.
+        share: u32,
+        /// How many there are.
+        all: u32,
+    },
     /// The engine refuses it.
     #[error("{id} can't be prepared: {error:#}")]
     Engine {

@@ -37,6 +37,9 @@ const TABLE_ELEMENTS: usize = 100_000;
 pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
 pub(crate) const TABLES_PER_COMPONENT: u32 = 8;
 
+/// Tables in the pool for each instance in it: a program's own, and that of its adapters.
+const TABLES_PER_INSTANCE: u32 = 2;
+
 /// How much of a freed memory or table is wiped in place rather than given back to the kernel:
 /// system calls and page faults cost more than clearing what a short call has touched.
 const KEEP_RESIDENT: usize = 256 << 10;
@@ -118,6 +121,25 @@ pub enum Allocator {
     },
 }
 
+/// What all components of an engine share. Instances that are allocated on demand share the same:
+/// what runs on one machine runs on another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pool {
+    /// Component instances, and stacks for their calls.
+    pub(crate) instances: u32,
+    /// Core memories.
+    pub(crate) memories: u32,
+    /// Core tables.
+    pub(crate) tables: u32,
+}
+
+impl Pool {
+    fn of(instances: u32) -> Self {
+        let tables = instances.saturating_mul(TABLES_PER_INSTANCE);
+        Self { instances, memories: instances, tables }
+    }
+}
+
 /// Why an engine could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -149,6 +171,7 @@ pub struct Engine {
 struct Inner {
     engine: wasmtime::Engine,
     allocator: Allocator,
+    pool: Pool,
     memory: usize,
     cache: Option<Cache>,
     compiler: Option<CompilerProcess>,
@@ -193,6 +216,7 @@ impl Engine {
         let inner = Inner {
             engine,
             allocator,
+            pool: Pool::of(config.instances),
             memory: config.memory,
             cache,
             compiler: config.compiler,
@@ -217,6 +241,11 @@ impl Engine {
     /// How instances get their memory.
     pub fn allocator(&self) -> &Allocator {
         &self.inner.allocator
+    }
+
+    /// What its components share.
+    pub(crate) fn pool(&self) -> Pool {
+        self.inner.pool
     }
 
     /// The most memory that an instance can be given, in bytes.
@@ -345,12 +374,15 @@ fn common(config: &EngineConfig) -> Config {
 }
 
 fn pooled(config: &EngineConfig) -> wasmtime::Result<wasmtime::Engine> {
-    let instances = config.instances;
+    let Pool { instances, memories, tables } = Pool::of(config.instances);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(2))
+        // As many as there could be: a number that is counted, for which nothing is reserved. With
+        // fewer, some components could take all of them, of which nobody can say beforehand how
+        // many they need.
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_memories(memories)
+        .total_tables(tables)
         .total_stacks(instances)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)

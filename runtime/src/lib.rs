@@ -15,6 +15,7 @@ mod http_body;
 pub mod http_heads;
 mod limits;
 mod outside;
+mod share;
 mod state;
 mod trap;
 pub mod value;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wattle_contracts::record::LimitSpec;
+
 /// What an actor's calls may use. Every limit has a default that suits a short request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -9,9 +11,11 @@ pub struct Limits {
     pub memory: usize,
     /// Elements in all tables of one instance together.
     pub table_elements: usize,
-    /// The longest that one call may take, whatever deadline it came with.
+    /// The longest that one call may take, whatever deadline it came with; at most
+    /// [`LimitSpec::MAX_TIME`].
     pub time: Duration,
-    /// Calls that may run at the same time; one more is refused as overloaded.
+    /// Calls that may run at the same time; one more is refused as overloaded. At most as many as
+    /// fit into one component's share of the engine's instances, a quarter.
     pub concurrency: usize,
     /// Calls out of the component that one call into it may make.
     pub outbound: u32,
@@ -29,6 +33,14 @@ pub struct Limits {
     /// Calls that one instance may serve, one after the other. With 1 each call has an instance
     /// of its own, and finds nothing that another has left in its memory.
     pub reuse: u32,
+}
+
+impl Limits {
+    /// These, where more than `calls` at once, or calls without an end, can't be granted.
+    pub(crate) fn within(self, calls: usize) -> Self {
+        let time = self.time.min(LimitSpec::MAX_TIME);
+        Self { time, concurrency: self.concurrency.min(calls), ..self }
+    }
 }
 
 impl Default for Limits {
