@@ -4,11 +4,11 @@ mod exports;
 mod http;
 mod instances;
 mod messages;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
@@ -20,10 +20,11 @@ use wattle_contracts::id::{ComponentId, ContractId};
 pub(crate) use self::exports::Export;
 use self::exports::Exports;
 use self::instances::{Instances, Seat};
+pub(crate) use self::shared::Shared;
 use crate::bind::{self, BindError, Import};
 use crate::component::Component;
 use crate::limits::Limits;
-use crate::outside::{CallContext, LocalSpan, LogLevel, Outside};
+use crate::outside::{CallContext, LocalSpan, Outside};
 use crate::share;
 use crate::trap;
 use crate::value::PlainList;
@@ -48,25 +49,6 @@ pub struct Actor {
     instances: Arc<Instances>,
     /// Where it takes HTTP requests.
     handler: Option<ProxyIndices>,
-}
-
-/// What an actor has in common with its instances.
-pub(crate) struct Shared {
-    pub(crate) id: ComponentId,
-    pub(crate) config: BTreeMap<String, String>,
-    pub(crate) limits: Limits,
-    /// Whether it may have no more calls at once whatever its limit is.
-    has_all_it_may: bool,
-    pub(crate) outside: Arc<dyn Outside>,
-    in_flight: AtomicUsize,
-    lines: Lines,
-}
-
-/// The lines that a component has logged in the second that goes by.
-struct Lines {
-    since: Instant,
-    second: AtomicU64,
-    count: AtomicU32,
 }
 
 impl Actor {
@@ -355,69 +337,5 @@ fn ended<T>(end: Option<EndOfSpan>, outcome: Result<T, CallError>) -> Result<T, 
 impl std::fmt::Debug for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Actor({})", self.id())
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(
-        id: ComponentId,
-        config: BTreeMap<String, String>,
-        limits: Limits,
-        outside: Arc<dyn Outside>,
-    ) -> Self {
-        let lines =
-            Lines { since: Instant::now(), second: AtomicU64::new(0), count: AtomicU32::new(0) };
-        let (in_flight, has_all_it_may) = (AtomicUsize::new(0), false);
-        Self { id, config, limits, has_all_it_may, outside, in_flight, lines }
-    }
-
-    /// Hands a line of the component's to the log, unless there were too many in this second: the
-    /// log is everybody's.
-    pub(crate) fn log(&self, level: LogLevel, context: &str, message: &str) {
-        let Lines { since, second, count } = &self.lines;
-        let now = match self.outside.surroundings() {
-            Some(rehearsed) => Duration::from_nanos(rehearsed.monotonic()).as_secs(),
-            None => since.elapsed().as_secs(),
-        };
-        // Two calls at the turn of a second may let a few lines more through; it is a limit.
-        if second.swap(now, Ordering::Relaxed) != now {
-            count.store(0, Ordering::Relaxed);
-        }
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        let most = self.limits.log_lines;
-        if before < most {
-            self.outside.log(&self.id, level, context, message);
-        } else if before == most {
-            let told =
-                format!("more than {most} lines in a second, its limit: the rest is left out");
-            self.outside.log(&self.id, LogLevel::Warn, "wattle", &told);
-        }
-    }
-
-    /// Counts a call that begins, unless too many run already.
-    fn enter(self: &Arc<Self>) -> Result<InFlight, CallError> {
-        let in_flight = InFlight(self.clone());
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.limits.concurrency {
-            return Ok(in_flight);
-        }
-        let why = match self.has_all_it_may {
-            true => "one component's share of what all of this node share; try again later",
-            false => "its limit; try again later, or raise the limit",
-        };
-        let message = format!("{} is busy with {} calls, {why}", self.id, self.limits.concurrency);
-        Err(CallError::new(ErrorKind::Overloaded, message))
-    }
-
-    fn too_late(&self) -> CallError {
-        CallError::new(ErrorKind::Deadline, format!("{} did not answer in time", self.id))
-    }
-}
-
-/// A call that runs; counted until this is dropped.
-struct InFlight(Arc<Shared>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

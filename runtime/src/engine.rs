@@ -2,6 +2,7 @@
 
 mod apart;
 mod cache;
+mod pool;
 mod ticker;
 
 use std::collections::BTreeSet;
@@ -9,12 +10,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use wasmtime::{Config, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, OptLevel};
 use wattle_contracts::id::Digest;
 
 use self::apart::CompileError;
 pub use self::apart::{CompilerProcess, serve as serve_compiler};
 use self::cache::Cache;
+use self::pool::{Pool, pooled};
 use self::ticker::Ticker;
 pub(crate) use self::ticker::Ticking;
 
@@ -29,20 +31,9 @@ const WASM_STACK: usize = 512 << 10;
 /// language brings its libraries as instances of their own.
 pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
-/// Elements that one table may have: the engines of JavaScript and Python have tens of thousands
-/// of functions in theirs.
-const TABLE_ELEMENTS: usize = 100_000;
-
 /// Core memories and tables in one component instance.
 pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
 pub(crate) const TABLES_PER_COMPONENT: u32 = 8;
-
-/// Tables in the pool for each instance in it: a program's own, and that of its adapters.
-const TABLES_PER_INSTANCE: u32 = 2;
-
-/// How much of a freed memory or table is wiped in place rather than given back to the kernel:
-/// system calls and page faults cost more than clearing what a short call has touched.
-const KEEP_RESIDENT: usize = 256 << 10;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -119,25 +110,6 @@ pub enum Allocator {
         /// Why there is no pool.
         why: String,
     },
-}
-
-/// What all components of an engine share. Instances that are allocated on demand share the same:
-/// what runs on one machine runs on another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pool {
-    /// Component instances, and stacks for their calls.
-    pub(crate) instances: u32,
-    /// Core memories.
-    pub(crate) memories: u32,
-    /// Core tables.
-    pub(crate) tables: u32,
-}
-
-impl Pool {
-    fn of(instances: u32) -> Self {
-        let tables = instances.saturating_mul(TABLES_PER_INSTANCE);
-        Self { instances, memories: instances, tables }
-    }
 }
 
 /// Why an engine could not be made.
@@ -371,32 +343,6 @@ fn common(config: &EngineConfig) -> Config {
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(CALL_STACK);
     common
-}
-
-fn pooled(config: &EngineConfig) -> wasmtime::Result<wasmtime::Engine> {
-    let Pool { instances, memories, tables } = Pool::of(config.instances);
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        // As many as there could be: a number that is counted, for which nothing is reserved. With
-        // fewer, some components could take all of them, of which nobody can say beforehand how
-        // many they need.
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
-        .total_memories(memories)
-        .total_tables(tables)
-        .total_stacks(instances)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .max_tables_per_component(TABLES_PER_COMPONENT)
-        .max_memories_per_module(MEMORIES_PER_COMPONENT)
-        .max_tables_per_module(TABLES_PER_COMPONENT)
-        .max_memory_size(config.memory)
-        .table_elements(TABLE_ELEMENTS)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT)
-        .pagemap_scan(wasmtime::Enabled::Auto);
-    let mut config = common(config);
-    config.allocation_strategy(pool);
-    wasmtime::Engine::new(&config)
 }
 
 #[cfg(test)]

@@ -205,6 +205,44 @@ async fn the_method_of_a_request_has_a_longest() {
     assert_eq!(name("200000").await.unwrap(), "1");
 }
 
+/// Each bucket that is open keeps its own, outside of the component's memory.
+#[tokio::test]
+async fn the_name_of_a_bucket_has_a_longest() {
+    let (engine, node) = (engine(), Node::new());
+    let buckets = bytes(
+        r#"(component
+            (import "wasi:keyvalue/store@0.2.0-draft" (instance $store
+                (export "bucket" (type $bucket (sub resource)))
+                (type $error-type (variant
+                    (case "no-such-store") (case "access-denied") (case "other" string)))
+                (export "error" (type $error (eq $error-type)))
+                (export "open" (func (param "identifier" string)
+                    (result (result (own $bucket) (error $error)))))))
+            (core module $heap
+                (memory (export "memory") 4)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+            (core instance $heap (instantiate $heap))
+            (core func $open (canon lower (func $store "open")
+                (memory (core memory $heap "memory"))
+                (realloc (core func $heap "realloc"))))
+            (core module $m
+                (import "" "memory" (memory 1))
+                (import "" "open" (func $open (param i32 i32 i32)))
+                (func (export "open") (param $length i32) (result i32)
+                    (call $open (i32.const 4096) (local.get $length) (i32.const 0))
+                    (i32.load8_u (i32.const 0))))
+            (core instance $i (instantiate $m (with "" (instance
+                (export "memory" (memory $heap "memory")) (export "open" (func $open))))))
+            (func $open-it (param "length" u32) (result u32) (canon lift (core func $i "open")))
+            (export "open" (func $open-it)))"#,
+    );
+    let buckets = actor(&component(&engine, &buckets), "t/buckets", &node);
+    let open = |length| buckets.call_wave(context(), None, "open", length);
+    assert_eq!(open("256").await.unwrap(), "0");
+    assert_eq!(open("257").await.unwrap(), "1");
+    assert_eq!(open("200000").await.unwrap(), "1");
+}
+
 /// However many calls at once it declares.
 #[tokio::test]
 async fn one_component_can_not_have_all_instances_of_a_node() {

@@ -4,7 +4,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http_body_util::Empty;
 use tokio::time::Instant;
-use wasmtime_wasi::p2::OutputStream as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{HostFields, HostOutgoingRequest};
 use wattle_contracts::call::{CallError, ErrorKind, Source};
 use wattle_contracts::id::{ComponentId, ContractId};
