@@ -107,10 +107,10 @@ async fn what_components_store_leaves_room_for_what_a_node_must_write() {
         holds(answer.status == 503, answer)
     })
     .await;
-    // What is declared is written down, and what is stored can be read.
+    // What is stored can be read, and what is declared is written down.
+    assert_eq!(connection.get("a", "/peek").await.number(), stored);
     node.verb(["config", "put", "counter/counter", "declared=1"]).await.ok();
     assert_eq!(shown(&node).await.get("declared").map(String::as_str), Some("1"));
-    assert_eq!(connection.get("a", "/peek").await.number(), stored);
 
     disk.empty();
     eventually("the count goes on", PATIENCE, async || {
