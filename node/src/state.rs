@@ -5,6 +5,7 @@ mod database;
 mod keyvalue;
 mod messages;
 mod records;
+mod reserve;
 
 pub(crate) use artifacts::{ArtifactStore, StoreArtifactError};
 pub(crate) use database::Database;

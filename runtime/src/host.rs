@@ -118,10 +118,7 @@ pub(crate) const INTERFACES: &[HostInterface] = interfaces! {
     "wasi:sockets/udp" WASI => |l| sockets::udp::add_to_linker::<_, WasiSockets>(l, State::sockets);
     "wasi:sockets/udp-create-socket" WASI =>
         |l| sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, State::sockets);
-    "wasi:http/types" WASI => |l| {
-        let options = wasi_http::LinkOptions::default();
-        wasi_http::http::types::add_to_linker::<_, WasiHttp>(l, &(&options).into(), State::http)
-    };
+    "wasi:http/types" WASI => http::add_types;
     "wasi:http/outgoing-handler" WASI =>
         |l| wasi_http::http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, State::http);
     "wasi:keyvalue/store" keyvalue::VERSION => keyvalue::add_store;

@@ -11,7 +11,8 @@ pub struct Limits {
     pub memory_together: usize,
     /// Elements in all tables of one instance together.
     pub table_elements: usize,
-    /// The longest that one call may take, whatever deadline it came with.
+    /// The longest that one call may take, whatever deadline it came with; at most
+    /// [`LimitSpec::MAX_TIME`](wattle_contracts::record::LimitSpec::MAX_TIME).
     pub time: Duration,
     /// Calls that may run at the same time; one more is refused as overloaded.
     pub concurrency: usize,

@@ -18,11 +18,12 @@ use crate::engine::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES
 use crate::host::{Clock, LogStream};
 use crate::outside::{CallContext, LogLevel, Surroundings};
 
-/// Resources of the host (streams, headers, buckets …) that one instance may hold at a time: they
-/// live in the memory of the host, which no limit of the component counts.
-const MAX_RESOURCES: usize = 1_000;
+/// Resources of the host (streams, pollables, headers, buckets …) that one instance may hold at a
+/// time: they live in the memory of the host, which no limit of the component counts.
+pub(crate) const MAX_RESOURCES: usize = 1_000;
 
-/// The most that the headers of one message have together, in bytes: they are such resources.
+/// How large one set of HTTP fields may be that a component makes, in bytes, as the host holds it:
+/// some hundreds of fields of usual length. Of all its resources, that makes at most 64 MiB.
 const MAX_FIELDS: usize = 64 << 10;
 
 /// The call, and what it may still do.
@@ -35,6 +36,8 @@ pub(crate) struct Call {
     host_calls: u64,
     /// Held by each HTTP request that is under way.
     outstanding: Arc<()>,
+    /// HTTP bodies that the component has begun to write.
+    pub(crate) bodies: u32,
 }
 
 impl Call {
@@ -44,6 +47,7 @@ impl Call {
             begun: Instant::now(),
             host_calls: 0,
             outstanding: Arc::default(),
+            bodies: 0,
             actor,
             context,
         }

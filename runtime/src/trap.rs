@@ -6,10 +6,13 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wattle_contracts::call::{CallError, ErrorKind};
 
-use crate::state::State;
+use crate::state::{MAX_RESOURCES, State};
 
 /// How many of the innermost functions are named.
 const FRAMES: usize = 4;
+
+/// What wasmtime says of an instance that may have no more resources.
+const TABLE_FULL: &str = "resource table has no free keys";
 
 /// The failure of `function` of the component that `state` belongs to.
 pub(crate) fn failure(state: &State, function: &str, error: &wasmtime::Error) -> CallError {
@@ -34,6 +37,13 @@ pub(crate) fn failure(state: &State, function: &str, error: &wasmtime::Error) ->
     if message.contains("fuel allocated for hostcalls") {
         let limit = state.actor().limits.output >> 20;
         let _ = write!(message, "; it may hand out {limit} MiB at once, its limit");
+    }
+    if message.contains(TABLE_FULL) {
+        let _ = write!(
+            message,
+            "; it may hold {MAX_RESOURCES} streams, pollables, headers and other resources of the \
+             host at a time, its limit"
+        );
     }
     if state.memory_refused() {
         let limit = state.actor().limits.memory >> 20;

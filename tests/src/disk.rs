@@ -36,6 +36,14 @@ impl SmallDisk {
         while file.write_all(&zeros).is_ok() {}
     }
 
+    /// Fills it, and leaves so many KiB.
+    pub fn fill_but(&self, kib: u64) {
+        self.fill();
+        let file = File::options().write(true).open(self.filler()).expect("the file is there");
+        let length = file.metadata().expect("a file has a length").len();
+        file.set_len(length.saturating_sub(kib * 1024)).expect("a file can be cut");
+    }
+
     /// Gives the space back.
     pub fn empty(&self) {
         // Cut first: a process that another test is just starting may have inherited the file.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use wattle_tests::disk::SmallDisk;
+use wattle_tests::http::HttpConnection;
 use wattle_tests::manifest::ManifestText;
 use wattle_tests::requirement::mounts;
 use wattle_tests::wait::{PATIENCE, eventually, holds};
@@ -78,4 +79,45 @@ async fn a_declaration_that_does_not_fit_is_refused_and_none_that_was_acknowledg
     node.kill();
     node.restart().await;
     assert_eq!(shown(&node).await, acknowledged);
+}
+
+/// The room that stores leave is a twentieth of a small disk: 1.6 MiB of this one.
+#[tokio::test]
+async fn what_components_store_leaves_room_for_what_a_node_must_write() {
+    let test = "what_components_store_leaves_room_for_what_a_node_must_write";
+    if !mounts(test) {
+        return;
+    }
+    let mesh = TestMesh::new().await;
+    let disk = SmallDisk::new(&mesh, "nearly", 32 * 1024);
+    let node = mesh.node("a").http().data(disk.folder().join("a")).start().await;
+    let counter = ManifestText::of_example("counter").write(&mesh, "counter.toml").await;
+    node.run(&counter, "counter/counter", &node).await;
+    let mut connection = HttpConnection::open(node.http().await).await;
+    assert_eq!(connection.get("a", "/").await.number(), 1);
+
+    disk.fill_but(1024);
+    // The node looks once a second how much there is.
+    let mut stored = 1;
+    eventually("nothing more is stored", PATIENCE, async || {
+        let answer = connection.get("a", "/").await;
+        if answer.status == 200 {
+            stored = answer.number();
+        }
+        holds(answer.status == 503, answer)
+    })
+    .await;
+    // What is stored can be read, and what is declared is written down.
+    assert_eq!(connection.get("a", "/peek").await.number(), stored);
+    node.verb(["config", "put", "counter/counter", "declared=1"]).await.ok();
+    assert_eq!(shown(&node).await.get("declared").map(String::as_str), Some("1"));
+
+    disk.empty();
+    eventually("the count goes on", PATIENCE, async || {
+        let answer = connection.get("a", "/").await;
+        holds(answer.status == 200, &answer)?;
+        assert_eq!(answer.number(), stored + 1);
+        Ok(())
+    })
+    .await;
 }

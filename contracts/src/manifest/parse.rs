@@ -143,6 +143,14 @@ fn time(at: Text<'_>, text: &Spanned<String>) -> Result<Duration, ManifestError>
     quantity(text.get_ref(), &[("ms", 1), ("s", 1_000), ("min", 60_000)])
         .map(Duration::from_millis)
         .ok_or_else(|| at.error(text.span(), "expected a time such as \"500ms\" or \"10s\""))
+        .and_then(|time| match time <= LimitSpec::MAX_TIME {
+            true => Ok(time),
+            false => {
+                let minutes = LimitSpec::MAX_TIME.as_secs() / 60;
+                let message = format!("expected a time of at most {minutes} min for one call");
+                Err(at.error(text.span(), message))
+            }
+        })
 }
 
 /// A positive number of bytes.

@@ -84,6 +84,7 @@ fn what_makes_no_sense_is_refused() {
         ("contract = \"wasi:keyvalue\"\non", "contract = \"wasi:sql\"\non", "no provider of"),
         ("\"64MiB\"", "\"64 megs\"", "expected a size"),
         ("\"10s\"", "\"0s\"", "expected a time"),
+        ("\"10s\"", "\"61min\"", "at most 60 min"),
         ("replicas = 2", "replicas = 0", "replicas from 1"),
         ("path = \"/count\"", "path = \"count\"", "starts with `/`"),
         ("[provider.counts]", "[provider.counter]", "already"),

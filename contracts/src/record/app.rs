@@ -77,6 +77,12 @@ pub struct LimitSpec {
     pub reuse: Option<u32>,
 }
 
+impl LimitSpec {
+    /// The longest that one call may take, whatever is declared: it holds a place on its node,
+    /// and its memory, all that time.
+    pub const MAX_TIME: Duration = Duration::from_secs(3600);
+}
+
 /// A capability provider that an app declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderSpec {

@@ -40,6 +40,8 @@ impl LinkedStore {
     ) -> Result<KeyValueReply, KeyValueError> {
         let node = Node::of(&self.node)?;
         let request = KeyValueRequest { bucket: bucket.into(), operation };
+        // The store asks the same. What is too much is not written down and sent first.
+        request.check().map_err(KeyValueError::Other)?;
         // Asked anew each time: a bucket may be open for longer than its link is there.
         let table = node.table();
         let grant =
@@ -123,9 +125,19 @@ pub(crate) fn granted(reply: KeyValueReply, grant: &Grant) -> KeyValueReply {
     }
 }
 
-/// The store answered something that does not belong to the question.
-fn mismatch<T>(reply: &KeyValueReply) -> Result<T, KeyValueError> {
-    Err(KeyValueError::Other(format!("internal: the store's answer does not fit: {reply:?}")))
+/// The store answered something that does not belong to the question. What it is, is not
+/// repeated: another node may have made it as long as it likes.
+fn mismatch<T>() -> Result<T, KeyValueError> {
+    Err(KeyValueError::Other("internal: the store's answer does not fit the question".into()))
+}
+
+/// Whether there is one answer for each key, with its name where there is a value.
+fn answers(keys: &[String], values: &[Option<(String, Vec<u8>)>]) -> bool {
+    let fits = |(key, value): (&String, &Option<(String, _)>)| match value {
+        Some((named, _)) => named == key,
+        None => true,
+    };
+    keys.len() == values.len() && keys.iter().zip(values).all(fits)
 }
 
 #[async_trait]
@@ -143,7 +155,7 @@ impl KeyValue for LinkedStore {
     ) -> Result<Option<Vec<u8>>, KeyValueError> {
         match self.ask(context, bucket, Op::Get(key.into())).await? {
             KeyValueReply::Value(value) => Ok(value),
-            other => mismatch(&other),
+            _ => mismatch(),
         }
     }
 
@@ -174,7 +186,7 @@ impl KeyValue for LinkedStore {
     ) -> Result<bool, KeyValueError> {
         match self.ask(context, bucket, Op::Exists(key.into())).await? {
             KeyValueReply::Exists(there) => Ok(there),
-            other => mismatch(&other),
+            _ => mismatch(),
         }
     }
 
@@ -186,7 +198,7 @@ impl KeyValue for LinkedStore {
     ) -> Result<KeyPage, KeyValueError> {
         match self.ask(context, bucket, Op::ListKeys(cursor)).await? {
             KeyValueReply::Keys(keys, cursor) => Ok(KeyPage { keys, cursor }),
-            other => mismatch(&other),
+            _ => mismatch(),
         }
     }
 
@@ -199,7 +211,7 @@ impl KeyValue for LinkedStore {
     ) -> Result<u64, KeyValueError> {
         match self.ask(context, bucket, Op::Increment(key.into(), delta)).await? {
             KeyValueReply::Number(sum) => Ok(sum),
-            other => mismatch(&other),
+            _ => mismatch(),
         }
     }
 
@@ -209,9 +221,10 @@ impl KeyValue for LinkedStore {
         bucket: &str,
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>, KeyValueError> {
+        let asked = keys.clone();
         match self.ask(context, bucket, Op::GetMany(keys)).await? {
-            KeyValueReply::Values(values) => Ok(values),
-            other => mismatch(&other),
+            KeyValueReply::Values(values) if answers(&asked, &values) => Ok(values),
+            _ => mismatch(),
         }
     }
 
@@ -243,7 +256,23 @@ impl LinkedStore {
     ) -> Result<(), KeyValueError> {
         match self.ask(context, bucket, operation).await? {
             KeyValueReply::Done => Ok(()),
-            other => mismatch(&other),
+            _ => mismatch(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_for_other_keys_is_none() {
+        let keys = ["a".to_owned(), "b".to_owned()];
+        let value = |key: &str| Some((key.to_owned(), vec![1]));
+        assert!(answers(&keys, &[value("a"), value("b")]));
+        assert!(answers(&keys, &[None, value("b")]));
+        assert!(!answers(&keys, &[value("b"), value("a")]));
+        assert!(!answers(&keys, &[value("a")]));
+        assert!(!answers(&keys, &[value("a"), value("b"), None]));
     }
 }

@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result};
 use redb::{ReadableDatabase as _, WriteTransaction};
 use tokio::sync::oneshot;
 
+use super::reserve::Reserve;
+
 /// How many writes may wait for the disk before a writer has to.
 const QUEUE: usize = 4096;
 /// How many writes go into one transaction at the most.
@@ -31,6 +33,7 @@ pub(crate) struct Database {
 
 struct Inner {
     file: Arc<DatabaseFile>,
+    reserve: Arc<Reserve>,
     // Dropped before the thread is joined, which ends it.
     jobs: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
@@ -70,6 +73,11 @@ impl Database {
     /// Opens the database, made if it is not there; after a crash it is as it was at the last
     /// commit.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        Self::open_on(path, Reserve::of(path))
+    }
+
+    /// The same, on a disk that has the room that `reserve` says.
+    pub(super) fn open_on(path: &Path, reserve: Reserve) -> Result<Self> {
         let opened = catch_unwind(|| redb::Database::create(path))
             .map_err(|_| anyhow::anyhow!("the database panicked"))
             .and_then(|opened| Ok(opened?));
@@ -92,7 +100,9 @@ impl Database {
                 move || write_batches(&file, &queue)
             })
             .context("can't start the database's writer thread")?;
-        Ok(Self { inner: Arc::new(Inner { file, jobs: Some(jobs), writer: Some(writer) }) })
+        let reserve = Arc::new(reserve);
+        let inner = Inner { file, reserve, jobs: Some(jobs), writer: Some(writer) };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Reads at a consistent point.
@@ -113,7 +123,23 @@ impl Database {
         told.await.context("the database's writer has stopped")?
     }
 
-    /// The same for a thread that may wait.
+    /// The same for what is stored for components, some `bytes`: refused where the disk has room
+    /// only for what the node itself must write.
+    pub(crate) async fn write_with_room<T, F>(&self, bytes: u64, change: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T> + Send + 'static,
+    {
+        let reserve = Arc::clone(&self.inner.reserve);
+        // On the thread of the writer, which may wait for the disk.
+        self.write(move |transaction| {
+            reserve.check(bytes)?;
+            change(transaction)
+        })
+        .await
+    }
+
+    /// [`Database::write`] for a thread that may wait.
     pub(crate) fn write_blocking<T, F>(&self, change: F) -> Result<T>
     where
         T: Send + 'static,

@@ -232,7 +232,8 @@ impl MessageStore for MessageTables {
         let head = Head { subject, taken, size: body.len() as u64, groups };
         let head = wire::encode(&head).map_err(|error| StoreError(error.to_string()))?;
         let set_aside = Arc::clone(&self.set_aside);
-        self.write(move |transaction| {
+        let room = (head.len() + body.len()) as u64;
+        let keep = move |transaction: &WriteTransaction| {
             if sequence >= set_aside.load(Ordering::Relaxed) {
                 let next = sequence.saturating_add(AHEAD);
                 transaction.open_table(NEXT)?.insert((), next)?;
@@ -241,8 +242,8 @@ impl MessageStore for MessageTables {
             transaction.open_table(HEADS)?.insert(sequence, head.as_slice())?;
             transaction.open_table(BODIES)?.insert(sequence, body.as_slice())?;
             Ok(())
-        })
-        .await
+        };
+        self.database.write_with_room(room, keep).await.map_err(failed)
     }
 
     async fn bodies(&self, sequences: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {

@@ -113,7 +113,8 @@ impl Actor {
         let guest: Guest = Box::pin({
             let broken = broken.clone();
             async move {
-                let _in_flight = in_flight;
+                // The instance goes first: a place that is free has one that is free.
+                let (_in_flight, mut seat) = (in_flight, seat);
                 let called = async {
                     let instance = seat.instance(instances.pre()).await?;
                     let proxy = handler.load(&mut seat.store, &instance)?;

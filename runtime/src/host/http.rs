@@ -1,16 +1,24 @@
-//! `wasi:http/outgoing-handler` to the node, and what errors are called there.
+//! `wasi:http/outgoing-handler` to the node, what errors are called there, and how much of what a
+//! component writes is held outside of its memory.
 
 use std::sync::{Arc, LazyLock};
 
 use http_body_util::BodyExt;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::p2::bindings::LinkOptions;
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    self, HostOutgoingRequest as _, Method, OutgoingRequest,
+};
 use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
-    WasiHttpHooks,
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttp,
+    WasiHttpHooks, WasiHttpView as _,
 };
 
+use super::WASI;
 use crate::http_body::HttpBody;
 use crate::outside::{HttpOutError, HttpTimeouts};
-use crate::state::Call;
+use crate::state::{Call, State};
 
 /// The interface through which a component takes requests.
 pub(crate) const REQUEST_HANDLER: &str = "wasi:http/incoming-handler";
@@ -19,20 +27,58 @@ pub(crate) const REQUEST_HANDLER: &str = "wasi:http/incoming-handler";
 static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
     LazyLock::new(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
 
+/// What a component may write to a body at once, in bytes. Two such pieces wait for who reads the
+/// body: they live in the memory of the host, which no limit of the component counts.
+const BODY_PIECE: usize = 64 << 10;
+
+/// So many bodies of one call take pieces of that size. Further ones take [`SMALL_PIECE`]s: most
+/// components write one or a few, and who writes a thousand may have all of them open.
+const LARGE_BODIES: u32 = 64;
+
+/// What may be written at once to a body beyond that, in bytes.
+const SMALL_PIECE: usize = 4 << 10;
+
+/// The longest method of an HTTP request, in bytes. (Its target and its scheme have limits of their
+/// own.)
+const MAX_METHOD: usize = 64;
+
+/// `wasi:http/types`, where a method has a longest.
+pub(super) fn add_types(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let options = LinkOptions::default();
+    types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
+    // Each request would keep one as long as what the component may hand out at once.
+    linker.allow_shadowing(true);
+    let bounded = linker.instance(&format!("wasi:http/types@{WASI}"))?.func_wrap(
+        "[method]outgoing-request.set-method",
+        |mut store: StoreContextMut<'_, State>,
+         (request, method): (Resource<OutgoingRequest>, Method)| {
+            let mut http = store.data_mut().http();
+            match &method {
+                Method::Other(name) if name.len() > MAX_METHOD => Ok((Err(()),)),
+                _ => Ok((http.set_method(request, method)?,)),
+            }
+        },
+    );
+    linker.allow_shadowing(false);
+    bounded
+}
+
 /// What is still to be done after a response's head has arrived.
 type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-/// What a component writes of a body before somebody takes it lies in the memory of the host, for each body that
-/// it has open: so much, in bytes, and one such piece more.
-const BODY_CHUNK: usize = 64 << 10;
-
 impl WasiHttpHooks for Call {
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK
-    }
-
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         FORBIDDEN.clone()
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        1
+    }
+
+    /// Asked once for each body.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        self.bodies = self.bodies.saturating_add(1);
+        if self.bodies <= LARGE_BODIES { BODY_PIECE } else { SMALL_PIECE }
     }
 
     fn send_request(
@@ -104,109 +150,4 @@ fn out_error(error: HttpOutError) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::Pin;
-    use std::time::Duration;
-
-    use async_trait::async_trait;
-    use http_body_util::Empty;
-    use tokio::time::Instant;
-    use wattle_contracts::call::{CallError, ErrorKind, Source};
-    use wattle_contracts::id::{ComponentId, ContractId};
-
-    use super::*;
-    use crate::actor::Shared;
-    use crate::limits::Limits;
-    use crate::outside::{CallContext, KeyValue, KeyValueError, LogLevel, Outside, Way};
-
-    /// Answers a request for `/ok`, never one for `/never`, and fails all others.
-    struct Upstream;
-
-    #[async_trait]
-    impl Outside for Upstream {
-        fn way(&self, _: &ComponentId, _: &ContractId, _: &str) -> Arc<dyn Way> {
-            Arc::new(|| Err(CallError::new(ErrorKind::NotLinked, "nowhere")))
-        }
-
-        fn key_value(&self, _: &ComponentId, _: &str) -> Result<Arc<dyn KeyValue>, KeyValueError> {
-            Err(KeyValueError::NoSuchStore)
-        }
-
-        fn log(&self, _: &ComponentId, _: LogLevel, _: &str, _: &str) {}
-
-        async fn send_http(
-            &self,
-            context: CallContext,
-            source: &ComponentId,
-            request: http::Request<HttpBody>,
-            timeouts: HttpTimeouts,
-        ) -> Result<http::Response<HttpBody>, HttpOutError> {
-            assert_eq!(context.source, Source::Component(source.clone()));
-            assert_eq!(timeouts.connect, Some(Duration::from_secs(1)));
-            match request.uri().path() {
-                "/ok" => Ok(http::Response::new(HttpBody::full("fine"))),
-                "/never" => std::future::pending().await,
-                _ => Err(HttpOutError::Refused),
-            }
-        }
-    }
-
-    async fn send(path: &str, limits: Limits) -> Result<http::Response<WasiBody>, Error> {
-        let id = "shop/caller".parse().unwrap();
-        let shared = Shared::new(id, std::collections::BTreeMap::new(), limits, Arc::new(Upstream));
-        let deadline = Instant::now() + Duration::from_millis(50);
-        let context = CallContext::new(Source::Gateway, deadline);
-        let mut call = Call::new(Arc::new(shared), context);
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let request = http::Request::get(format!("http://up.example{path}")).body(body).unwrap();
-        let options =
-            RequestOptions { connect_timeout: Some(Duration::from_secs(1)), ..Default::default() };
-        let sent = call.send_request(request, Some(options), Box::new(async { Ok(()) }));
-        Pin::from(sent).await.map(|(response, _)| response)
-    }
-
-    #[tokio::test]
-    async fn a_request_goes_out_and_its_response_comes_back() {
-        let response = send("/ok", Limits::default()).await.unwrap();
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
-    }
-
-    #[tokio::test]
-    async fn as_many_requests_are_under_way_as_may_be_and_one_that_ends_makes_room() {
-        let id = "shop/caller".parse().unwrap();
-        let limits = Limits { outstanding: 2, ..Limits::default() };
-        let shared = Shared::new(id, std::collections::BTreeMap::new(), limits, Arc::new(Upstream));
-        let context = CallContext::new(Source::Gateway, Instant::now() + Duration::from_secs(60));
-        let mut call = Call::new(Arc::new(shared), context);
-        let mut send = |path: &str| {
-            let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-            let uri = format!("http://up.example{path}");
-            let request = http::Request::get(uri).body(body).unwrap();
-            let connect_timeout = Some(Duration::from_secs(1));
-            let options = RequestOptions { connect_timeout, ..Default::default() };
-            Pin::from(call.send_request(request, Some(options), Box::new(async { Ok(()) })))
-        };
-        // One is never answered, the other's answer is kept.
-        let never = send("/never");
-        let (answered, _) = send("/ok").await.unwrap();
-        let Err(refused) = send("/ok").await else { panic!("three are under way") };
-        assert!(matches!(refused, Error::ConnectionLimitReached), "{refused}");
-        drop(answered);
-        let (answered, _) = send("/ok").await.unwrap();
-        assert!(send("/ok").await.is_err());
-        drop(never);
-        let _last = send("/ok").await.unwrap();
-        drop(answered);
-    }
-
-    #[tokio::test]
-    async fn failures_get_their_wasi_names() {
-        let refused = send("/", Limits::default()).await.unwrap_err();
-        assert!(matches!(refused, Error::ConnectionRefused), "{refused}");
-        let late = send("/never", Limits::default()).await.unwrap_err();
-        assert!(matches!(late, Error::HttpResponseTimeout), "{late}");
-        let limits = Limits { outbound: 0, ..Limits::default() };
-        let limited = send("/ok", limits).await.unwrap_err();
-        assert!(matches!(limited, Error::InternalError(Some(_))), "{limited}");
-    }
-}
+mod tests;

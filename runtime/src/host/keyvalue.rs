@@ -31,6 +31,10 @@ pub(super) fn add_batch(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     batch::add_to_linker::<_, HasState>(linker, |state| state)
 }
 
+/// The longest name of a bucket, in bytes. Each bucket that a component has open keeps its name in
+/// the memory of the host.
+const MAX_BUCKET: usize = 256;
+
 struct HasState;
 
 impl HasData for HasState {
@@ -69,6 +73,10 @@ impl State {
 impl store::Host for State {
     async fn open(&mut self, identifier: String) -> Outcome<Resource<Bucket>> {
         let context = self.outbound()?;
+        if identifier.len() > MAX_BUCKET {
+            let why = format!("the bucket's name has more than {MAX_BUCKET} bytes");
+            return Ok(Err(store::Error::Other(why)));
+        }
         let actor = self.actor();
         let store = match actor.outside.key_value(&actor.id, &identifier) {
             Ok(store) => store,

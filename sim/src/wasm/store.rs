@@ -8,7 +8,7 @@ use wattle_contracts::provider::{KeyValueOperation as Op, KeyValueReply, KeyValu
 use crate::lattice::disk;
 
 /// How many keys one page of a listing holds.
-const PAGE: usize = 1000;
+const PAGE: usize = KeyValueRequest::MAX_KEYS;
 
 /// Store, bucket and key.
 type Place = (ComponentId, String, String);
@@ -33,6 +33,9 @@ impl Values {
         store: &ComponentId,
         request: KeyValueRequest,
     ) -> (KeyValueReply, Vec<disk::Op>, Undo) {
+        if let Err(why) = request.check() {
+            return (KeyValueReply::Failed(why), Vec::new(), Undo::default());
+        }
         let KeyValueRequest { bucket, operation } = request;
         let place = |key: &str| (store.clone(), bucket.clone(), key.to_owned());
         let get = |key: &str| self.0.get(&place(key)).cloned();
@@ -41,8 +44,14 @@ impl Values {
             Op::Get(key) => KeyValueReply::Value(get(&key)),
             Op::Exists(key) => KeyValueReply::Exists(self.0.contains_key(&place(&key))),
             Op::GetMany(keys) => {
-                let one = |key: String| get(&key).map(|value| (key, value));
-                KeyValueReply::Values(keys.into_iter().map(one).collect())
+                let sizes = keys.iter().filter_map(|key| self.0.get(&place(key)).map(Vec::len));
+                match KeyValueRequest::check_values(sizes.sum()) {
+                    Err(why) => KeyValueReply::Failed(why),
+                    Ok(()) => {
+                        let one = |key: String| get(&key).map(|value| (key, value));
+                        KeyValueReply::Values(keys.into_iter().map(one).collect())
+                    }
+                }
             }
             Op::ListKeys(cursor) => self.list(store, &bucket, cursor),
             Op::Set(key, value) => return self.write(vec![(place(&key), Some(value))]),
@@ -147,8 +156,13 @@ mod tests {
             let request = KeyValueRequest { bucket: "b".into(), operation };
             values.handle(&store, request).0
         };
-        let pairs = (0..1500).map(|n| (format!("{n:04}"), Vec::new())).collect();
-        ask(Op::SetMany(pairs));
+        for numbers in [0..1000, 1000..1500] {
+            let pairs = numbers.map(|n| (format!("{n:04}"), Vec::new())).collect();
+            assert_eq!(ask(Op::SetMany(pairs)), KeyValueReply::Done);
+        }
+        let keys = (0..1001).map(|n| n.to_string()).collect();
+        let refused = ask(Op::GetMany(keys));
+        assert!(matches!(&refused, KeyValueReply::Failed(why) if why.contains("1001 keys")));
         let KeyValueReply::Keys(first, Some(1000)) = ask(Op::ListKeys(None)) else { panic!() };
         let KeyValueReply::Keys(rest, None) = ask(Op::ListKeys(Some(1000))) else { panic!() };
         assert_eq!((first.len(), rest.len(), rest.first().unwrap().as_str()), (1000, 500, "1000"));

@@ -6,6 +6,7 @@ use futures::poll;
 use wattle_mesh::core::outbox::BootTime;
 
 use super::*;
+use crate::state::reserve::TestDisk;
 
 fn kept(groups: &[&str]) -> KeptMessage {
     KeptMessage {
@@ -48,6 +49,25 @@ async fn a_message_stays_until_each_group_has_settled_it() {
     let all = tables.load().unwrap();
     assert_eq!(all.messages, []);
     assert_eq!(all.groups[0].1.expired, 2);
+}
+
+#[tokio::test]
+async fn on_a_disk_that_is_nearly_full_no_message_is_taken_and_those_there_are_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disk, reserve) = TestDisk::new();
+    let database = Database::open_on(&folder.path().join("db"), reserve).unwrap();
+    let tables = MessageTables::new(database);
+    tables.keep(7, kept(&["shop"])).await.unwrap();
+    disk.set_free(1 << 20);
+    let why = tables.keep(8, kept(&["shop"])).await.unwrap_err().to_string();
+    assert!(why.contains("nearly full"), "{why}");
+    assert_eq!(tables.bodies(&[7, 8]).await.unwrap(), [Some(b"one".to_vec()), None]);
+    let shop = "shop".parse::<Group>().unwrap();
+    tables.settle(vec![(shop.clone(), 7, Settled::Handled)]).await.unwrap();
+    tables.handled(&shop, NodeId::from_bytes([4; 32]), 1, 1).await.unwrap();
+    assert_eq!(tables.load().unwrap().messages, []);
+    disk.set_free(1 << 40);
+    tables.keep(8, kept(&["shop"])).await.unwrap();
 }
 
 #[tokio::test]
