@@ -108,6 +108,33 @@ async fn a_call_that_goes_round_or_too_far_is_not_passed_on() {
     assert_eq!(two.metrics().relays_refused, 4);
 }
 
+/// How it came is written down by who let it in, and may arrive after its first call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_call_of_a_newcomer_waits_a_moment_until_it_is_known_here() {
+    let world = World::new();
+    let (friend, two, service) = pair(&world).await;
+    let key = SigningKey::from_seed([9; 32]).unwrap();
+    let (newcomer, to) = (NodeId::from_bytes(key.public()), two.node_id());
+    let bring = async |path: Vec<NodeId>| {
+        let (relay, now) = (Relay { to, call: 1, path, proof: None }, WallClock::default().now());
+        let proof = CallProof::sign(&key, 1, now, &relay, &header("echo").route, b"a").unwrap();
+        let mut header = header("echo");
+        header.relay = Some(Box::new(Relay { proof: Some(Box::new(proof)), ..relay }));
+        friend.call(to, header, "a".into(), None).await
+    };
+    let called = bring(vec![newcomer]);
+    let comes = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let now = WallClock::default().now().0;
+        Raw::admitted(9, &two, paper(&world.authority, newcomer, now, None)).await
+    };
+    let (called, _newcomer) = tokio::join!(called, comes);
+    called.unwrap();
+    assert_eq!(service.calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let error = bring(vec![newcomer; Relay::MAX + 1]).await.unwrap_err();
+    assert!(error.message.contains("more than"), "{error}");
+}
+
 /// A member forwards calls in the name of another: without its signature, with its own, with the
 /// signature of another call, and with one that has been here already.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ mod liar;
 
 use liar::{Liar, rule};
 use wattle_contracts::call::{Encoding, ErrorKind, Relay, Source};
+use wattle_contracts::message::Delivery;
 use wattle_contracts::provider::{KeyValueOperation as Op, KeyValueReply, KeyValueRequest};
 use wattle_contracts::record::RecordKey;
 use wattle_contracts::wire;
@@ -83,6 +84,26 @@ async fn a_node_that_calls_in_anothers_name_is_refused() {
     assert_eq!(denied["caller"], "shop/basket", "{denied}");
     assert_eq!(denied["target"], "shop/pricing", "{denied}");
     assert!(denied["why"].as_str().unwrap().contains("rule: speaker"), "{denied}");
+    // Messages carry their own proof. Of those that have none it is written down who brought them, and
+    // not in whose name.
+    let delivery = Delivery {
+        publisher: near.id().parse().unwrap(),
+        first: None,
+        group: "shop/pricing".parse().unwrap(),
+        floor: 0,
+        subject: "a".parse().unwrap(),
+        messages: vec![(1, b"text".to_vec())],
+        proof: None,
+    };
+    let path = vec![near.id().parse().unwrap()];
+    let passed_on = Relay { to, call: 8, path, proof: None };
+    let payload = wire::encode(&delivery).unwrap();
+    let (message, handle) = (Encoding::Message, ("shop/pricing", PRICING, "handle"));
+    let call = liar.call(&far, Source::Messages, handle, message, payload, Some(passed_on)).await;
+    assert_eq!(call.unwrap_err().kind, ErrorKind::NotAllowed);
+    let caller = Source::Messages.to_string();
+    let denied = far.written("call-denied", |entry| entry["caller"] == caller.as_str()).await;
+    assert_eq!(denied["from"], liar.id().as_str(), "{denied}");
     // Whoever may call is answered as before.
     near.call("shop/basket", "cheapest", r#"["tea"]"#).await.unwrap();
 }

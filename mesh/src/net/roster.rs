@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use wattle_contracts::id::{InviteKey, MeshId, NodeId};
 use wattle_contracts::record::{Admitted, Labels};
 use wattle_contracts::trust::{Paper, PaperError, UnixMillis};
@@ -29,6 +29,8 @@ pub(super) struct Roster {
     shown: Mutex<BTreeMap<NodeId, (Paper, Instant)>>,
     /// Whether the rights have changed since the driver last looked.
     news: AtomicBool,
+    /// Rings when somebody may have become known.
+    known: Notify,
 }
 
 /// Why a peer has no place here any more.
@@ -50,6 +52,7 @@ impl Roster {
             rights: RwLock::new(Arc::new(Rights::new(mesh))),
             shown: Mutex::default(),
             news: AtomicBool::new(true),
+            known: Notify::new(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Roster {
         });
         *self.rights.write().unwrap_or_else(PoisonError::into_inner) = rights;
         self.news.store(true, Ordering::Relaxed);
+        self.known.notify_waiters();
     }
 
     /// Whether the rights may have changed since this was last asked.
@@ -108,6 +112,8 @@ impl Roster {
         }
         stands(&rights, node, paper, now, others)?;
         shown.insert(node, (paper.clone(), Instant::now()));
+        drop(shown);
+        self.known.notify_waiters();
         Ok(())
     }
 
@@ -160,6 +166,24 @@ impl Roster {
     /// written down how it came. What somebody only says of a node makes it none.
     pub(super) fn is_member(&self, node: NodeId, now: UnixMillis) -> bool {
         node == self.me || self.standing(node, now).is_some_and(|standing| standing.is_ok())
+    }
+
+    /// Waits until a paper of each of `nodes` is known here, for `patience` at most: how one came
+    /// that has just come may arrive after what it sends.
+    pub(super) async fn until_known(&self, nodes: &[NodeId], now: UnixMillis, patience: Duration) {
+        let is_unknown = |node: &NodeId| *node != self.me && self.standing(*node, now).is_none();
+        let wait = async {
+            loop {
+                // Before it is asked, so that nothing falls in between.
+                let mut news = std::pin::pin!(self.known.notified());
+                news.as_mut().enable();
+                if !nodes.iter().any(is_unknown) {
+                    return;
+                }
+                news.await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, wait).await;
     }
 
     /// Whether `node` belongs by its paper; `None` where none is known.

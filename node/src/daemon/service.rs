@@ -33,7 +33,12 @@ impl Service for NodeService {
         body: Option<BodyStream>,
     ) -> Result<Reply, CallError> {
         let (node, route) = (Node::of(&self.node)?, Arc::clone(&header.route));
-        let origin = header.origin(from);
+        // Whose the messages are that came through others is only known when they are read, and of those
+        // that are refused nothing shows it: what is written down is who brought them.
+        let origin = match route.source {
+            Source::Messages => from,
+            _ => header.origin(from),
+        };
         let outcome = node.serve(from, header, payload, body).await;
         if let Err(error) = &outcome {
             node.note_denied(&route.source, Some(origin), &route.target.to_string(), error);

@@ -3,9 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use wattle_contracts::call::{CallError, CallHeader, ErrorKind};
+use wattle_contracts::call::{CallError, CallHeader, ErrorKind, Relay};
 use wattle_contracts::wire::Side;
 
 use super::inbox::Inbox;
@@ -26,9 +27,12 @@ pub(super) struct Job {
     pub(super) inbox: Option<Arc<Inbox>>,
 }
 
+/// How long a node may have called before it is known here how it came.
+const NEWS: Duration = Duration::from_secs(2);
+
 /// Serves the call and sends its answer.
 pub(super) async fn serve(job: Job) {
-    let Job { link, call, header, payload, server, inbox } = job;
+    let Job { link, call, mut header, payload, server, inbox } = job;
     let mut answer = Answer { link, call, held: payload.len(), outcome: None };
     let link = answer.link.clone();
     let body = inbox
@@ -37,15 +41,13 @@ pub(super) async fn serve(job: Job) {
         let text = format!("the call went over more than {} nodes", CallHeader::MAX_HOPS);
         return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
     }
-    let path = header.relay.as_deref().map(|relay| relay.path.as_slice()).unwrap_or_default();
-    let wall = link.config.relays.clock().now();
-    if let Some(node) = path.iter().find(|node| !link.config.roster.is_member(**node, wall)) {
-        let why = match link.config.roster.is_revoked(*node) {
-            true => "which was revoked",
-            false => "which is no member of this mesh, as far as is known here",
-        };
-        let text = format!("the call came over {node}, {why} (rule: speaker)");
-        return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
+    if let Some(relay) = header.relay.as_deref() {
+        let asked = Instant::now();
+        if let Err(why) = check_path(&link, relay, header.time_left).await {
+            let text = format!("the call came over {why} (rule: speaker)");
+            return answer.fail(CallError::new(ErrorKind::NotAllowed, text));
+        }
+        header.time_left = header.time_left.saturating_sub(asked.elapsed());
     }
     if let Err(error) = link.config.relays.check(link.peer, &header, &payload) {
         return answer.fail(error);
@@ -64,6 +66,24 @@ pub(super) async fn serve(job: Job) {
         }
         Ok(Ok(Err(error))) => answer.fail(error),
         Ok(Ok(Ok(Reply { payload, body }))) => answer.send(payload, body, &server).await,
+    }
+}
+
+/// Whether everybody on the way of a call that others have passed on belongs. Before anything is
+/// remembered of it: whoever makes up nodes must not take the room of those that there are.
+async fn check_path(link: &Link, relay: &Relay, time_left: Duration) -> Result<(), String> {
+    if relay.path.len() > Relay::MAX {
+        return Err(format!("more than {} nodes", Relay::MAX));
+    }
+    let (roster, clock) = (&link.config.roster, link.config.relays.clock());
+    roster.until_known(&relay.path, clock.now(), NEWS.min(time_left)).await;
+    let now = clock.now();
+    match relay.path.iter().find(|node| !roster.is_member(**node, now)) {
+        None => Ok(()),
+        Some(node) if roster.is_revoked(*node) => Err(format!("{node}, which was revoked")),
+        Some(node) => {
+            Err(format!("{node}, which is no member of this mesh, as far as is known here"))
+        }
     }
 }
 

@@ -183,12 +183,17 @@ impl Node {
         let Ok(Target::Component(spec)) = table.target(caller) else {
             return Err(missing(format!("`{caller}` is no component that is declared")));
         };
-        let runs = view.node(origin).is_some_and(|node| {
-            let current = table.declaration(caller);
-            let says = current.is_some() && node.runs.components.get(caller) == current.as_ref();
-            routing::carries(&node.about.labels, &spec.on)
-                && (says || placement::place(caller, spec, &homes(&view)).nodes.contains(&origin))
-        });
+        // Who does not belong, or does not any more, speaks for nothing, whatever it ran before.
+        let Some(node) = view.node(origin) else {
+            let node = origin.short();
+            return Err(missing(format!(
+                "as far as is known here, no node of this mesh is {node}"
+            )));
+        };
+        let current = table.declaration(caller);
+        let says = current.is_some() && node.runs.components.get(caller) == current.as_ref();
+        let runs = routing::carries(&node.about.labels, &spec.on)
+            && (says || placement::place(caller, spec, &homes(&view)).nodes.contains(&origin));
         let now = Instant::now();
         let mut remembered =
             self.grants().remembered.lock().unwrap_or_else(PoisonError::into_inner);
